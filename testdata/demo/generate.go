@@ -15,6 +15,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	_ "crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
