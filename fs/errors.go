@@ -1,0 +1,17 @@
+package fs
+
+import (
+	"errors"
+	iofs "io/fs"
+)
+
+var (
+	// ErrNotRegular: the inode is not a regular file.
+	ErrNotRegular = errors.New("not a regular file")
+	// ErrNotDirectory: a part of a path is not a directory.
+	ErrNotDirectory = errors.New("not a directory")
+	// ErrLoop: more than 40 symlinks on the way to a path.
+	ErrLoop = errors.New("too many symlinks")
+
+	errNotSymlink = &iofs.PathError{Op: "readlink", Err: errors.New("not a symlink")}
+)
