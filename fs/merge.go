@@ -136,14 +136,17 @@ const (
 )
 
 // impossible tells whether a part of the path starts with ".wh.", which no file's
-// name can (MRG-15). Names of aufs are no such parts: they are kept, hidden, for
-// hard links to point at (MRG-14).
+// name can (MRG-15). Names of aufs, and what is under them, are no such parts: they are
+// kept, hidden, for hard links to point at (MRG-14).
 func impossible(path string) bool {
 	if !strings.Contains(path, whiteoutPrefix) {
 		return false
 	}
 	for part := range strings.SplitSeq(path, "/") {
-		if strings.HasPrefix(part, whiteoutPrefix) && !strings.HasPrefix(part, aufsPrefix) {
+		if strings.HasPrefix(part, aufsPrefix) {
+			return false
+		}
+		if strings.HasPrefix(part, whiteoutPrefix) {
 			return true
 		}
 	}
