@@ -1,4 +1,4 @@
-// Package rawx is the codec of layers that are not compressed: the decoded stream is the
-// stored stream, so every byte is a checkpoint, and one is reported for each span. Zeros
-// after a tar's end are part of the stream, as they are part of its digest.
+// Package rawx is the codec of streams that are not compressed: a plain tar. Each
+// offset is a checkpoint without window or state, so the scan sets one every
+// SpanBytes and Decode copies.
 package rawx
