@@ -1,0 +1,28 @@
+package index
+
+import (
+	"fmt"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"github.com/shalefs/shalefs/index/codec"
+	"github.com/shalefs/shalefs/index/gzipx"
+	"github.com/shalefs/shalefs/lazy/cache"
+)
+
+// codecs are the compressed formats by their names.
+var codecs = map[string]codec.Codec{
+	"gzip": gzipx.New(),
+}
+
+func codecOf(name string) (codec.Codec, error) {
+	if c := codecs[name]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%w: format %.20q", ErrVersion, name)
+}
+
+// tarKey is the key of one part of a tar stream, given its diffID.
+func tarKey(diffID digest.Digest, part int64) cache.Key {
+	return cache.Key{Kind: "tar", Name: fmt.Sprintf("%s-%s-%05d", diffID.Algorithm(), diffID.Encoded(), part)}
+}
