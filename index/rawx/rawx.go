@@ -113,14 +113,14 @@ func (s *scanner) scan() (codec.Result, error) {
 		}
 		// Pieces end at multiples of dataBytes, so that they do not depend on where
 		// the scan began.
-		n, err := io.ReadFull(s.r, buf[:dataBytes-s.at%dataBytes])
+		n, err := fill(s.r, buf[:dataBytes-s.at%dataBytes])
 		if n > 0 {
 			if err := s.data(buf[:n], span); err != nil {
 				return codec.Result{}, err
 			}
 		}
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF):
 			return codec.Result{In: s.at, Out: s.at}, nil
 		case err != nil:
 			return codec.Result{}, err
@@ -131,6 +131,17 @@ func (s *scanner) scan() (codec.Result, error) {
 			}
 		}
 	}
+}
+
+// fill reads until b is full or r has an error, which it returns as it is: the
+// reader's io.EOF is the stream's end, its io.ErrUnexpectedEOF a cut.
+func fill(r io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var k int
+		k, err = r.Read(b[n:])
+		n += k
+	}
+	return n, err
 }
 
 // data gives a piece and the checkpoints that lie in it.

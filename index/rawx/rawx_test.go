@@ -76,7 +76,7 @@ func TestScanDecode(t *testing.T) {
 }
 
 func TestResume(t *testing.T) {
-	want := content(70 << 20)
+	want := bytes.Repeat(content(1<<20), 34)
 	whole := recorder{}
 	if _, err := New().Scan(t.Context(), bytes.NewReader(want), codec.ScanOptions{}, &whole); err != nil {
 		t.Fatal(err)
