@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shalefs/shalefs/layout"
 	"github.com/shalefs/shalefs/layout/registry/internal/auth"
 )
 
@@ -133,7 +134,7 @@ func (s *Store) askTokenServer(ctx context.Context, e *endpoint, req *http.Reque
 		return auth.Answer{}, err
 	}
 	if len(b) > maxTokenBody {
-		return auth.Answer{}, &lieError{host: r.url.Host, what: what, how: "the answer is larger than 1 MiB", sentinel: errTooLarge}
+		return auth.Answer{}, &lieError{host: r.url.Host, what: what, how: "the answer is larger than 1 MiB", sentinel: layout.ErrTooLarge}
 	}
 	return auth.Answer{Status: r.StatusCode, Body: b}, nil
 }

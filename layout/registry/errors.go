@@ -98,7 +98,10 @@ func classify(err error) class {
 	var st *statusError
 	var li *lieError
 	var ne *netError
+	var sp *spoolError
 	switch {
+	case errors.As(err, &sp):
+		return final
 	case errors.As(err, &li):
 		return lie
 	case errors.As(err, &st):
