@@ -26,7 +26,7 @@ type wireConfig struct {
 // The error wraps ErrInvalid.
 func ParseConfig(raw []byte) (ocispec.Image, []string, error) {
 	var w wireConfig
-	if err := decodeJSON(raw, &w); err != nil {
+	if err := DecodeJSON(raw, &w); err != nil {
 		return ocispec.Image{}, nil, err
 	}
 	if w.RootFS.Type != "layers" {

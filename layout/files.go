@@ -43,13 +43,13 @@ func NewStore(files Files, ref Reference, limits Limits) (Store, error) {
 }
 
 func newFileStore(files Files, ref Reference, limits Limits) (*fileStore, error) {
-	s := &fileStore{files: files, ref: ref, limits: limits.withDefaults()}
+	s := &fileStore{files: files, ref: ref, limits: limits.Filled()}
 	raw, err := files.ReadFile(ocispec.ImageLayoutFile, s.limits.ConfigBytes)
 	if err != nil {
 		return nil, fmt.Errorf("layout %s: %w", ref.Path, err)
 	}
 	var v versionFile
-	if err := decodeJSON(raw, &v); err != nil {
+	if err := DecodeJSON(raw, &v); err != nil {
 		return nil, fmt.Errorf("layout %s: oci-layout: %w", ref.Path, err)
 	}
 	if v.Version != ocispec.ImageLayoutVersion {

@@ -129,7 +129,7 @@ type loader struct {
 }
 
 func newLoader(s Store, opt LoadOptions) *loader {
-	l := &loader{s: s, opt: opt, want: opt.Platform, explicit: opt.Platform.OS != "", limits: opt.Limits.withDefaults()}
+	l := &loader{s: s, opt: opt, want: opt.Platform, explicit: opt.Platform.OS != "", limits: opt.Limits.Filled()}
 	if !l.explicit {
 		l.want = DefaultPlatform()
 	}

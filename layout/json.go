@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// decodeJSON decodes one JSON object into the struct that v points to. Unknown names
+// DecodeJSON decodes one JSON value into the struct or slice that v points to. Unknown names
 // are ignored (MAN-5); names that occur twice in an object that is read, or differ only in
 // case, are refused, since decoders disagree about which one counts (MAN-6).
 // The error wraps ErrInvalid.
-func decodeJSON(raw []byte, v any) error {
+func DecodeJSON(raw []byte, v any) error {
 	if !utf8.Valid(raw) {
 		return fmt.Errorf("not UTF-8: %w", ErrInvalid)
 	}

@@ -13,7 +13,8 @@ type Limits struct {
 	Layers        int   // most layers of an image; default 1,000
 }
 
-func (l Limits) withDefaults() Limits {
+// Filled returns l with its defaults filled in.
+func (l Limits) Filled() Limits {
 	set64 := func(p *int64, def int64) {
 		if *p <= 0 {
 			*p = def
@@ -34,7 +35,7 @@ func (l Limits) withDefaults() Limits {
 }
 
 // DefaultLimits returns the limits with every default filled in.
-func DefaultLimits() Limits { return Limits{}.withDefaults() }
+func DefaultLimits() Limits { return Limits{}.Filled() }
 
 // tooLarge is the error of a size over its limit; what names the thing.
 func tooLarge(what string, size, limit int64) error {

@@ -83,7 +83,7 @@ type Document struct {
 // Errors: ErrInvalid, ErrUnsupported.
 func ParseDocument(raw []byte, mediaType string) (*Document, error) {
 	var w wireDocument
-	if err := decodeJSON(raw, &w); err != nil {
+	if err := DecodeJSON(raw, &w); err != nil {
 		return nil, err
 	}
 	kind, mt, err := documentKind(&w, mediaType)

@@ -53,13 +53,19 @@ func (s *fileStore) selectEntry(ctx context.Context, all []ocispec.Descriptor) (
 	return ocispec.Descriptor{}, fmt.Errorf("name %q: %w; there are: %s", s.ref.Name, ErrNotFound, nameList(known))
 }
 
-// nameRules are the ways in which an entry may fit a name, the best first (LAY-7).
+// nameRules are the ways in which an entry may fit a name, the best first (LAY-7). The last
+// one is for people who type "alpine" and mean docker.io/library/alpine:latest.
 func nameRules(name string) []func(ocispec.Descriptor) bool {
+	full := FullName(name)
 	return []func(ocispec.Descriptor) bool{
 		func(d ocispec.Descriptor) bool { return d.Annotations[ocispec.AnnotationRefName] == name },
 		func(d ocispec.Descriptor) bool { return d.Annotations[containerdName] == name },
 		func(d ocispec.Descriptor) bool {
 			return strings.HasSuffix(d.Annotations[ocispec.AnnotationRefName], ":"+name)
+		},
+		func(d ocispec.Descriptor) bool {
+			return full != "" && (FullName(d.Annotations[containerdName]) == full ||
+				FullName(d.Annotations[ocispec.AnnotationRefName]) == full)
 		},
 	}
 }

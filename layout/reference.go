@@ -245,3 +245,13 @@ func (r Reference) Warning() string {
 	}
 	return ""
 }
+
+// FullName is the full form of a registry reference without a transport, with host and tag: "alpine"
+// becomes "docker.io/library/alpine:latest". It is "" for what is no such reference.
+func FullName(s string) string {
+	r, err := parseRegistry(s, s)
+	if err != nil {
+		return ""
+	}
+	return r.String()
+}
