@@ -27,6 +27,9 @@ type Attr struct {
 	Entry int
 }
 
+// Kind is the kind of an inode: never Hardlink, Whiteout or Opaque.
+func (t *Tree) Kind(ino Ino) tarx.Kind { return t.rec(ino).kind() }
+
 // Attr returns the attributes of an inode.
 func (t *Tree) Attr(ino Ino) Attr {
 	r := t.rec(ino)
@@ -68,7 +71,7 @@ func (t *Tree) stored(r *record) int64 {
 func (t *Tree) Readlink(ino Ino) (string, error) {
 	r := t.rec(ino)
 	if r.kind() != tarx.Symlink {
-		return "", errNotSymlink
+		return "", ErrNotSymlink
 	}
 	var e tarx.Entry
 	if err := t.entry(int(r.layer), int(r.entry), &e); err != nil {
@@ -78,7 +81,7 @@ func (t *Tree) Readlink(ino Ino) (string, error) {
 }
 
 // HasXattrs tells whether any inode may have xattrs.
-func (t *Tree) HasXattrs() bool { return t.more > 0 }
+func (t *Tree) HasXattrs() bool { return t.xattrs > 0 }
 
 // Xattrs returns the xattrs of an inode, sorted by name. They must not be changed.
 func (t *Tree) Xattrs(ino Ino) ([]tarx.Xattr, error) {

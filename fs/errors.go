@@ -1,9 +1,6 @@
 package fs
 
-import (
-	"errors"
-	iofs "io/fs"
-)
+import "errors"
 
 var (
 	// ErrNotRegular: the inode is not a regular file.
@@ -12,6 +9,6 @@ var (
 	ErrNotDirectory = errors.New("not a directory")
 	// ErrLoop: more than 40 symlinks on the way to a path.
 	ErrLoop = errors.New("too many symlinks")
-
-	errNotSymlink = &iofs.PathError{Op: "readlink", Err: errors.New("not a symlink")}
+	// ErrNotSymlink: the inode is not a symlink.
+	ErrNotSymlink = errors.New("not a symlink")
 )

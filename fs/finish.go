@@ -127,5 +127,8 @@ func (f *finisher) append(id uint32, parent Ino) {
 	if n.flags&(flagXattrs|flagSparse) != 0 {
 		r.mode |= moreBit
 	}
+	if n.flags&flagXattrs != 0 {
+		t.xattrs++
+	}
 	t.recs = append(t.recs, r)
 }

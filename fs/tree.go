@@ -50,10 +50,9 @@ type Tree struct {
 	warnings    []Finding
 	differences []Finding
 
-	inodes   int
-	bytes    int64 // logical sizes of the regular files
-	more     int   // records with moreBit
-	maxNames int   // length of the longest name
+	inodes int
+	bytes  int64 // logical sizes of the regular files
+	xattrs int   // inodes with xattrs
 }
 
 // count adds a record to the totals.
@@ -64,9 +63,6 @@ func (t *Tree) count(r *record) {
 	t.inodes++
 	if r.kind() == tarx.Regular {
 		t.bytes += r.size
-	}
-	if r.mode&moreBit != 0 {
-		t.more++
 	}
 }
 

@@ -1,0 +1,70 @@
+package fusefs
+
+import (
+	"log/slog"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/shalefs/shalefs/fs"
+)
+
+// rawFS answers the kernel's requests from the tree.
+type rawFS struct {
+	fuse.RawFileSystem // ENOSYS for all that is not here
+
+	tree    *fs.Tree
+	content fs.Content
+	opt     Options
+	log     *slog.Logger
+	seen    seenErrors
+
+	entryValid, entryNsec uint64
+	handles               handleTable
+}
+
+var _ fuse.RawFileSystem = (*rawFS)(nil)
+
+func newRawFS(t *fs.Tree, c fs.Content, opt Options) *rawFS {
+	r := &rawFS{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		tree:          t, content: c, opt: opt, log: opt.Logger,
+		entryValid: uint64(opt.Timeout / time.Second),
+		entryNsec:  uint64(opt.Timeout % time.Second),
+	}
+	r.handles.init(c, opt)
+	return r
+}
+
+func (r *rawFS) String() string { return "shalefs" }
+
+// Init is called with the first request.
+func (r *rawFS) Init(s *fuse.Server) {
+	r.handles.start(s, s.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH != 0)
+}
+
+// OnUnmount is called after the last request.
+func (r *rawFS) OnUnmount() { r.handles.closeAll() }
+
+// begin starts the clock of an operation, if anybody looks at it.
+func (r *rawFS) begin() time.Time {
+	if r.opt.Metrics == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// end reports an operation and returns its status.
+func (r *rawFS) end(name string, start time.Time, bytes int, st fuse.Status) fuse.Status {
+	if r.opt.Metrics != nil {
+		r.opt.Metrics.Op(name, time.Since(start), bytes, syscall.Errno(st))
+	}
+	return st
+}
+
+// ino checks a node ID that the kernel gave back.
+func (r *rawFS) ino(node uint64) (fs.Ino, bool) {
+	ino := fs.Ino(node)
+	return ino, r.tree.Valid(ino)
+}
