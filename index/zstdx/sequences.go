@@ -1,0 +1,260 @@
+package zstdx
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// A seq is one command of a block: copy lit literals, then match bytes from off
+// bytes back.
+type seq struct {
+	lit, match, off uint32
+}
+
+// refLenBits is the width of the length in an element of decoder.refs.
+const refLenBits = 18
+
+// The modes of a table in the sequences section (RFC 8878, 3.1.1.3.2.1).
+const (
+	modePredefined = iota
+	modeRLE
+	modeCompressed
+	modeRepeat
+)
+
+// sequences decodes the sequences section p into d.seqs[:n]. lits is the number
+// of literals. total is the size of the block. All sums and offsets are checked.
+func (d *decoder) sequences(p piece, lits int) (total, n int, err error) {
+	b := p.buf[p.lo:p.hi]
+	if len(b) == 0 {
+		return 0, 0, errSequences
+	}
+	head := 1
+	switch n = int(b[0]); {
+	case n == 255:
+		head = 3
+	case n >= 128:
+		head = 2
+	}
+	if len(b) < head {
+		return 0, 0, errSequences
+	}
+	switch head {
+	case 2:
+		n = (n-128)<<8 + int(b[1])
+	case 3:
+		n = int(little(b[1:3])) + 0x7F00
+	}
+	if n == 0 {
+		if len(b) != head {
+			return 0, 0, errSequences
+		}
+		return lits, 0, nil
+	}
+	// A match has three bytes or more.
+	if 3*n > maxBlock || len(b) < head+1 {
+		return 0, 0, errSequences
+	}
+	modes := b[head]
+	head++
+	if modes&3 != 0 {
+		return 0, 0, errReserved
+	}
+	for i := range numFSE {
+		k, err := d.mode(i, modes>>(6-2*i)&3, b[head:])
+		if err != nil {
+			return 0, 0, err
+		}
+		head += k
+	}
+	if len(d.seqs) < n {
+		d.seqs = make([]seq, n+n/2)
+	}
+	if d.note && cap(d.refs) < n+1 {
+		d.refs = make([]uint64, n+1+n/2)
+	}
+	p.lo += head
+	total, err = d.unpack(p, d.seqs[:n], lits)
+	return total, n, err
+}
+
+// mode prepares table i for the block and returns how many bytes of b its
+// description takes.
+func (d *decoder) mode(i int, mode byte, b []byte) (int, error) {
+	switch mode {
+	case modeRepeat:
+		d.use[i] = useRepeat
+		if d.tab[i] == nil {
+			return 0, errNoTable
+		}
+		return 0, nil
+	case modePredefined:
+		d.use[i], d.def[i] = useDefine, desc{kind: descPredefined}
+		d.tab[i] = &predefined[i]
+		return 0, nil
+	case modeRLE:
+		if len(b) == 0 {
+			return 0, errSequences
+		}
+		d.use[i], d.def[i] = useDefine, desc{kind: descRLE, sym: b[0]}
+		return 1, d.define(i, d.def[i])
+	}
+	var norm [64]int16
+	n, log, used, err := readCounts(b, fseLimits[i], &norm)
+	if err != nil {
+		return 0, err
+	}
+	d.use[i], d.def[i] = useDefine, desc{kind: descBytes, raw: b[:used]}
+	d.tab[i] = &d.own[i]
+	return used, d.own[i].build(norm[:n], log, &fseValues[i])
+}
+
+// unpack decodes the bit stream of sequences.
+//
+// left counts the unread bits from the start of p with headroom. Bits are read from the end
+// of the piece to its front. At the start of each round at least headroom bytes are
+// unread or the stream is over, and a round takes at most 89 bits, so loads stay
+// inside the buffer.
+func (d *decoder) unpack(p piece, out []seq, lits int) (total int, err error) {
+	b := p.buf[p.lo-headroom : p.hi]
+	if p.hi <= p.lo || b[len(b)-1] == 0 {
+		return 0, errSequences
+	}
+	left := len(b)*8 - 9 + bits.Len8(b[len(b)-1])
+	const floor = headroom * 8
+
+	ll, of, ml := d.tab[tabLL], d.tab[tabOF], d.tab[tabML]
+	x := load(b, left)
+	a, c, e := int(ll.log), int(of.log), int(ml.log)
+	sl := x >> 1 >> (63 - a)
+	x <<= a
+	so := x >> 1 >> (63 - c)
+	x <<= c
+	sm := x >> 1 >> (63 - e)
+	left -= a + c + e
+
+	rep0, rep1, rep2 := d.reps[0], d.reps[1], d.reps[2]
+	window := uint64(d.frame.window)
+	since := uint64(d.since)
+	start := uint64(d.hist.pos)
+	var t uint64  // bytes of the block so far
+	var lt uint64 // of these, literals
+	var bad uint64
+	refs := d.refs[:0]
+	note := d.note
+	nref := 0
+	if note {
+		refs = d.refs[:cap(d.refs)]
+	}
+	last := len(out) - 1
+
+	for i := range out {
+		if left < floor {
+			return 0, errSequences
+		}
+		el := ll.entry[sl&(tableMax-1)]
+		eo := of.entry[so&(tableMax-1)]
+		em := ml.entry[sm&(tableMax-1)]
+		nl, no, nm := uint8(el>>24), uint8(eo>>24), uint8(em>>24)
+
+		x := load(b, left)
+		off := uint32(eo>>32) + uint32(x>>1>>(63-no&63))
+		x <<= no & 63
+		if no+nl+nm > 30 {
+			left -= int(no)
+			x = load(b, left)
+			left += int(no)
+		}
+		match := uint32(em>>32) + uint32(x>>1>>(63-nm&63))
+		x <<= nm & 63
+		lit := uint32(el>>32) + uint32(x>>1>>(63-nl&63))
+		x <<= nl & 63
+		left -= int(no) + int(nl) + int(nm)
+
+		if i != last {
+			if no+nl+nm > 30 {
+				x = load(b, left)
+			}
+			bl, bo, bm := uint8(el>>16), uint8(eo>>16), uint8(em>>16)
+			sl = el&0xFFFF + x>>1>>(63-bl&63)
+			x <<= bl & 63
+			sm = em&0xFFFF + x>>1>>(63-bm&63)
+			x <<= bm & 63
+			so = eo&0xFFFF + x>>1>>(63-bo&63)
+			left -= int(bl) + int(bo) + int(bm)
+		}
+
+		if off > 3 {
+			off -= 3
+			rep0, rep1, rep2 = off, rep0, rep1
+		} else {
+			if lit == 0 {
+				off++
+			}
+			switch off {
+			case 1:
+				off = rep0
+			case 2:
+				off = rep1
+				rep0, rep1 = off, rep0
+			case 3:
+				off = rep2
+				rep0, rep1, rep2 = off, rep0, rep1
+			default:
+				off = rep0 - 1
+				rep0, rep1, rep2 = off, rep0, rep1
+			}
+		}
+		out[i] = seq{lit, match, off}
+
+		t += uint64(lit)
+		lt += uint64(lit)
+		o := uint64(off)
+		// off-1 also catches an offset of 0; the top bit collects what is too far.
+		bad |= min(window, since+t) - o
+		bad |= o - 1
+		if note {
+			refs[nref] = (start+t-o)<<refLenBits | uint64(match)
+			if o > t {
+				nref++
+			}
+		}
+		t += uint64(match)
+	}
+	if left != floor || lt > uint64(lits) {
+		return 0, errSequences
+	}
+	if d.far == nil && bad>>63 != 0 {
+		return 0, errOffset
+	}
+	if d.far != nil && !d.reachable(out) {
+		return 0, errOffset
+	}
+	t += uint64(lits) - lt
+	if t > maxBlock {
+		return 0, errBlockSize
+	}
+	if note {
+		d.refs = refs[:nref]
+	}
+	d.reps = [3]uint32{rep0, rep1, rep2}
+	return int(t), nil
+}
+
+// reachable checks the offsets of a decoder that started at a checkpoint: those
+// before the checkpoint are looked up when they are used.
+func (d *decoder) reachable(out []seq) bool {
+	for i := range out {
+		if o := out[i].off; o == 0 || int64(o) > d.frame.window {
+			return false
+		}
+	}
+	return true
+}
+
+// load returns the unread bits below bit number left, in the top of a word. At least 57
+// of them are valid.
+func load(b []byte, left int) uint64 {
+	at := (left+7)>>3 - 8
+	return binary.LittleEndian.Uint64(b[at:]) << (-left & 7)
+}
