@@ -53,8 +53,10 @@ func (p *Parser) Close() error {
 		}
 	case inContent, inSkip:
 		return p.fail(p.st.Off, string(p.st.Path), fmt.Errorf("cut content: %w", io.ErrUnexpectedEOF))
+	case inExtra:
+		return p.fail(p.st.Off, "", fmt.Errorf("cut extra record: %w", io.ErrUnexpectedEOF))
 	default:
-		return p.fail(p.st.Off, string(p.st.Path), fmt.Errorf("cut extra record: %w", io.ErrUnexpectedEOF))
+		return p.fail(p.st.Off, string(p.st.Path), fmt.Errorf("cut sparse map: %w", io.ErrUnexpectedEOF))
 	}
 	return nil
 }
@@ -234,7 +236,7 @@ func (p *Parser) extra() error {
 	case 'x':
 		st.PAX = append(st.PAX, st.Extra...)
 		if err := p.attrs.parse(st.Extra); err != nil {
-			return p.fail(st.Off, "", err)
+			return p.fail(st.Off-int64(len(st.Extra))-BlockBytes, "", err)
 		}
 	case 'L':
 		st.HasName, st.Name = true, append(st.Name[:0], cString(st.Extra)...)
