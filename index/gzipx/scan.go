@@ -12,7 +12,7 @@ import (
 const (
 	// DefaultSpanBytes is the distance of checkpoints, in decoded bytes, of
 	// ScanOptions.SpanBytes 0.
-	DefaultSpanBytes = 1152 << 10
+	DefaultSpanBytes = 1216 << 10
 	// MinSpanBytes is the least distance, in decoded bytes; smaller wishes are raised to it.
 	MinSpanBytes = 64 << 10
 

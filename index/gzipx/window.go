@@ -40,7 +40,7 @@ type packer struct {
 func newPacker() (*packer, error) {
 	enc, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderLevel(zstd.SpeedBestCompression),
+		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 		zstd.WithWindowSize(128<<10),
 		zstd.WithEncoderCRC(false),
 		zstd.WithSingleSegment(true),
