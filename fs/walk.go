@@ -18,6 +18,9 @@ const (
 	walkRemoval                 // the same, not through symlinks that this layer replaces
 )
 
+// errLoop refuses a layer with an entry behind too many symlinks.
+var errLoop = fmt.Errorf("more than %d symlinks on the way: %w", maxSymlinks, layout.ErrInvalid)
+
 // walk goes to a directory from the root, through symlinks, never out of the root
 // (MRG-26). Unless it makes what is missing, it returns noNode for a path that is
 // not a directory.
@@ -53,7 +56,7 @@ func (b *builder) walk(path string, mode walkMode) (uint32, error) {
 			}
 		case tarx.Symlink:
 			if steps++; steps > maxSymlinks {
-				return noNode, fmt.Errorf("%q: more than %d symlinks on the way: %w", path, maxSymlinks, layout.ErrInvalid)
+				return noNode, fmt.Errorf("%q: %w", path, errLoop)
 			}
 			if mode == walkRemoval {
 				replaced, err := b.isReplaced(id)

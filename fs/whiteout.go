@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/shalefs/shalefs/index/tarx"
@@ -93,7 +94,7 @@ func (b *builder) findReplaced() error {
 		d, base := split(e.Path)
 		if d != dirPath {
 			var err error
-			if dir, err = b.walk(d, walkBelow); err != nil {
+			if dir, err = b.walk(d, walkBelow); err != nil && !errors.Is(err, errLoop) {
 				return fmt.Errorf("entry %d: %w", i, err)
 			}
 			dirPath = d
