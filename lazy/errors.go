@@ -2,5 +2,9 @@ package lazy
 
 import "errors"
 
-// ErrCorrupt: bytes are not what the layer index says, or the index itself is damaged.
-var ErrCorrupt = errors.New("corrupt")
+var (
+	// ErrCorrupt: bytes do not have the digest that the layer index names.
+	ErrCorrupt = errors.New("content does not match its digest")
+	// ErrClosed: the loader or its group was closed.
+	ErrClosed = errors.New("loader is closed")
+)

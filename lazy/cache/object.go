@@ -387,3 +387,17 @@ func (c *Cache) Remove(key Key, size int64) error {
 	}
 	return errors.Join(err, c.removeFiles(path))
 }
+
+// Present is how many chunks of an object are there; none of one that does not exist.
+func (c *Cache) Present(key Key, size int64) int64 {
+	id := objectID{key, size}
+	path, err := c.path(id)
+	if err != nil {
+		return 0
+	}
+	b, err := os.ReadFile(path + ".map")
+	if err != nil || len(b) != mapBytes(size) || checkMap(b, size) != nil {
+		return 0
+	}
+	return bitmap{b, size}.count()
+}

@@ -1,0 +1,69 @@
+package lazy
+
+// cut divides pends, sorted by chunk, into runs that are worth one range each: in the
+// same span, or with a small gap between what the one needs and the next.
+func (l *Loader) cut(fresh []*pend) [][]*pend {
+	var runs [][]*pend
+	for i := 0; i < len(fresh); {
+		j := i + 1
+		for j < len(fresh) && l.near(fresh[j-1].chunk, fresh[j].chunk) {
+			j++
+		}
+		runs = append(runs, fresh[i:j:j])
+		i = j
+	}
+	return runs
+}
+
+// near says whether chunk b, which comes after a, is to be fetched with it.
+func (l *Loader) near(a, b int) bool {
+	sa, sb := l.src.SpanOf(a), l.src.SpanOf(b)
+	if sa == sb {
+		return true
+	}
+	return l.src.Span(sb).In-l.src.InEnd(a) <= l.g.opt.GapBytes
+}
+
+// Regions are where Loader.more counts misses.
+const (
+	regionChunks = 256 // 16 MiB
+	heatSpan     = 1   // misses in a region before whole spans are fetched
+	heatMore     = 6   // misses before spans are added, one more with each doubling
+	maxMoreSpans = 4
+)
+
+// more says which chunks to bring along when these are missing: the rest of a small file,
+// and more of a place to which readers come back.
+func (l *Loader) more(missing []int, fileEnd int64) []int {
+	last := missing[len(missing)-1]
+	end := last + 1
+	if ch := l.src.Chunk(last); fileEnd > ch.Off && fileEnd-ch.Off-int64(ch.Len) <= l.g.opt.SmallBytes && fileEnd <= l.src.Size() {
+		end = max(end, l.src.ChunkAt(fileEnd-1)+1)
+	}
+	region := last / regionChunks
+	l.mu.Lock()
+	n := l.heat[region]
+	l.heat[region]++
+	l.mu.Unlock()
+	if n >= heatSpan {
+		s := l.src.SpanOf(last)
+		for more, h := 0, heatMore; ; h *= 2 {
+			e := l.src.Span(s).Last
+			if e-last > regionChunks/4 {
+				break // a long span is not fetched for a guess
+			}
+			end = max(end, e)
+			if more++; n < h || more > maxMoreSpans || s+1 >= l.src.Spans() {
+				break
+			}
+			s++
+		}
+	}
+	var more []int
+	for c := last + 1; c < end; c++ {
+		if !l.here(c) {
+			more = append(more, c)
+		}
+	}
+	return more
+}

@@ -1,0 +1,171 @@
+package lazy
+
+import (
+	"sync"
+)
+
+// The bounds of what is remembered about readers.
+const (
+	maxStreams = 64      // of a layer
+	perKey     = 4       // of one file
+	walkKey    = 1 << 63 // the key of the readers of the layer as a whole, xored in
+
+	backChunks = 16 // readers come out of order, by so much
+	skipChunks = 4  // readers skip so much and are still the same
+
+	fileRun = 4  // chunks in sequence after which a file's reader is sequential
+	walkRun = 12 // and one of the whole layer
+)
+
+// A stream is a reader who reads chunks one after the other.
+type stream struct {
+	key     uint64
+	next    int // the chunk expected next
+	run     int // how many were read in sequence
+	reads   int
+	ahead   int // chunks before this one were asked for
+	flights []*flight
+}
+
+// streams are the readers of a layer, the latest first.
+type streams struct {
+	mu  sync.Mutex // guards what follows; taken before Loader.mu
+	all []*stream
+}
+
+// find returns the stream that a read of the chunks [first, last] belongs to, moved to the
+// front; a new one if there is none. old are streams that are over.
+func (ss *streams) find(key uint64, first, last int) (s *stream, old []*stream) {
+	same := 0
+	for i := 0; i < len(ss.all); i++ {
+		x := ss.all[i]
+		if x.key != key {
+			continue
+		}
+		if s == nil && first >= x.next-backChunks && first <= x.next+skipChunks {
+			s = x
+			copy(ss.all[1:i+1], ss.all[:i])
+			ss.all[0] = s
+			continue
+		}
+		if same++; same >= perKey {
+			old = append(old, x)
+			ss.all = append(ss.all[:i], ss.all[i+1:]...)
+			i--
+		}
+	}
+	if s != nil {
+		return s, old
+	}
+	s = &stream{key: key, next: first}
+	ss.all = append([]*stream{s}, ss.all...)
+	for len(ss.all) > maxStreams {
+		old = append(old, ss.all[len(ss.all)-1])
+		ss.all = ss.all[:len(ss.all)-1]
+	}
+	return s, old
+}
+
+// advance notes a read of the chunks [first, last].
+func (s *stream) advance(first, last int) {
+	s.reads++
+	if skipped := first - s.next; skipped > 0 {
+		s.run = max(0, s.run-4*skipped)
+	}
+	if last >= s.next {
+		s.run += last + 1 - max(first, s.next)
+		s.next = last + 1
+	}
+}
+
+// watch learns from a read of a file, which was served, and reads ahead.
+func (l *Loader) watch(key uint64, off int64, n int, fileEnd int64) {
+	first, last := l.src.ChunkAt(off), l.src.ChunkAt(off+int64(n)-1)
+	fileEnd = min(fileEnd, l.src.Size())
+	l.streams.mu.Lock()
+	defer l.streams.mu.Unlock()
+	if fileEnd > off {
+		l.follow(key&^walkKey, first, last, fileRun, l.src.ChunkAt(fileEnd-1)+1)
+	}
+	l.follow(walkKey, first, last, walkRun, l.src.Chunks())
+}
+
+// follow advances one stream, and sends flights for what its window has new. The window
+// is as wide as what was read in sequence, so no more is fetched in vain
+// than was of use. The caller holds l.streams.mu.
+func (l *Loader) follow(key uint64, first, last, minRun, end int) {
+	s, old := l.streams.find(key, first, last)
+	for _, o := range old {
+		l.drop(o, true)
+	}
+	s.advance(first, last)
+	l.drop(s, false)
+	if s.reads < 2 || s.run < minRun {
+		return
+	}
+	window := s.run
+	if s.run >= 4*minRun {
+		window *= 2
+	}
+	window = int(min(int64(window), l.window(last)/ChunkBytes))
+	from, to := max(s.next, s.ahead), min(s.next+window, end)
+	// Ask for more when half of the window was read, or the end is in sight.
+	if to <= from || (from-s.next)*2 > window && to < end {
+		return
+	}
+	if e := l.src.Span(l.src.SpanOf(to - 1)).Last; e-to <= window {
+		to = min(e, end)
+	}
+	s.ahead = to
+	for from < to {
+		piece := l.piece(from, to)
+		var chunks []int
+		for c := from; c < piece; c++ {
+			if !l.here(c) {
+				chunks = append(chunks, c)
+			}
+		}
+		from = piece
+		fs := l.send(chunks, ReadAhead)
+		l.count.readAhead.Add(int64(len(fs)))
+		s.flights = append(s.flights, fs...)
+	}
+}
+
+// piece is where a flight that begins at chunk from ends, at most at to: at the end
+// of a span if possible, so that no span is decoded twice.
+func (l *Loader) piece(from, to int) int {
+	n := int(max(1, l.g.opt.PieceBytes/ChunkBytes))
+	if to-from <= n+n/4 {
+		return to
+	}
+	return min(to, l.src.Span(l.src.SpanOf(from+n-1)).Last)
+}
+
+// window is how far read-ahead may go, in bytes: without a cache it must fit into memory.
+func (l *Loader) window(chunk int) int64 {
+	if _, _, _, ok := l.src.Object(chunk); !ok || l.cache == nil {
+		return min(l.g.opt.WindowBytes, l.g.opt.MemoryBytes/2)
+	}
+	return l.g.opt.WindowBytes
+}
+
+// drop gives up the flights of a stream that are over, or all of them.
+func (l *Loader) drop(s *stream, all bool) {
+	rest := s.flights[:0]
+	for _, f := range s.flights {
+		over := false
+		select {
+		case <-f.done:
+			over = true
+		default:
+		}
+		if over || all {
+			l.disown(f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	clear(s.flights[len(rest):])
+	s.flights = rest
+}
