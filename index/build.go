@@ -65,12 +65,13 @@ func (o BuildOptions) withDefaults() BuildOptions {
 	return o
 }
 
-// maxOut is the most bytes of tar that a blob may give.
-func (o BuildOptions) maxOut(blobSize int64) int64 {
-	if blobSize > (1<<62)/o.MaxRatio {
-		return 1 << 62
+// limits are the settings of the scan of a blob.
+func (o BuildOptions) limits(blobSize int64) codec.ScanOptions {
+	maxOut := int64(maxOffset)
+	if blobSize < maxOut/o.MaxRatio {
+		maxOut = max(alwaysOut, blobSize*o.MaxRatio)
 	}
-	return max(alwaysOut, blobSize*o.MaxRatio)
+	return codec.ScanOptions{SpanBytes: o.SpanBytes, MaxSpanBytes: o.MaxSpanBytes, Overhang: lazy.ChunkBytes, MaxOut: maxOut}
 }
 
 // Build reads a layer once, from its first byte to its last, and returns its index
@@ -113,7 +114,6 @@ type pass struct {
 	blobSum *summer
 	tarSum  *summer // nil if the tar is the blob
 	content *content
-	result  codec.Result
 	saved   int64 // tar offset of the last save
 	nextGap int64 // distance to the next one
 }
@@ -138,7 +138,7 @@ func (p *pass) run(ctx context.Context) ([]byte, error) {
 	group.Go(func() error { return p.decode(ctx, group, st) })
 	err = group.Wait()
 	if err != nil {
-		return nil, p.explain(ctx, err)
+		return nil, p.explain(err)
 	}
 	return p.finish()
 }
@@ -157,12 +157,9 @@ func (p *pass) decode(ctx context.Context, group *errgroup.Group, st *state) err
 			return err
 		}
 	}
-	p.scanOpt = codec.ScanOptions{SpanBytes: p.opt.SpanBytes, MaxSpanBytes: p.opt.MaxSpanBytes,
-		Overhang: lazy.ChunkBytes, MaxOut: p.opt.maxOut(p.blob.Size())}
-	if !p.isRaw() {
-		if p.codec, err = codecOf(p.format); err != nil {
-			return err
-		}
+	p.scanOpt = p.opt.limits(p.blob.Size())
+	if p.codec, err = codecOf(p.format); err != nil {
+		return err
 	}
 	algorithm := p.blob.Digest().Algorithm()
 	if p.want.DiffID != "" {
@@ -197,13 +194,10 @@ func (p *pass) scan(ctx context.Context, st *state) (err error) {
 		s.out = st.Snapshot.Out
 	}
 	r := &inputReader{in: p.in, ctx: ctx}
-	switch {
-	case p.isRaw():
-		err = s.copyRaw(r, st)
-	case st != nil:
-		p.result, err = p.codec.Resume(ctx, r, st.Snapshot, p.scanOpt, s)
-	default:
-		p.result, err = p.codec.Scan(ctx, r, p.scanOpt, s)
+	if st != nil {
+		_, err = p.codec.Resume(ctx, r, st.Snapshot, p.scanOpt, s)
+	} else {
+		_, err = p.codec.Scan(ctx, r, p.scanOpt, s)
 	}
 	if err == nil || isBroken(err) {
 		// What follows the stream, or what is broken, belongs to the blob's digest too.
@@ -235,7 +229,7 @@ func isBroken(err error) bool {
 }
 
 // explain gives the first error of a pass its place in the list of errors.
-func (p *pass) explain(ctx context.Context, err error) error {
+func (p *pass) explain(err error) error {
 	var ce *codec.Error
 	var te *tarx.Error
 	switch {
@@ -327,35 +321,4 @@ func (s *scanSink) Pause(snapshot func() (codec.Snapshot, error)) error {
 		return nil
 	}
 	return p.save(s.ctx, snapshot)
-}
-
-// copyRaw is the scan of a blob that is not compressed.
-func (s *scanSink) copyRaw(r *inputReader, st *state) error {
-	var at int64
-	if st != nil {
-		at = st.Snapshot.In
-	}
-	buf := make([]byte, pieceBytes)
-	for {
-		n, err := io.ReadFull(r, buf)
-		at += int64(n)
-		if n > 0 {
-			if err := s.Data(buf[:n], at); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			s.pass.result = codec.Result{In: at, Out: at}
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if at%(32<<20) == 0 {
-			snap := codec.Snapshot{In: at, Out: at}
-			if err := s.Pause(func() (codec.Snapshot, error) { return snap, nil }); err != nil {
-				return err
-			}
-		}
-	}
 }

@@ -7,11 +7,14 @@ import (
 
 	"github.com/shalefs/shalefs/index/codec"
 	"github.com/shalefs/shalefs/index/gzipx"
+	"github.com/shalefs/shalefs/index/rawx"
 	"github.com/shalefs/shalefs/lazy/cache"
 )
 
 // codecs are the compressed formats by their names.
 var codecs = map[string]codec.Codec{
+	"tar":  rawx.New(),
+	"raw":  rawx.New(), // a blob that is one file
 	"gzip": gzipx.New(),
 }
 

@@ -104,7 +104,7 @@ func (c *content) write(p []byte, in int64) error {
 		if _, err := c.parser.Write(p); err != nil {
 			return err
 		}
-	} else if err := c.Content(p); err != nil {
+	} else if err := c.raw(p); err != nil {
 		return err
 	}
 	for len(p) > 0 {
@@ -125,6 +125,14 @@ func (c *content) write(p []byte, in int64) error {
 		return c.border()
 	}
 	return nil
+}
+
+// raw takes bytes of a blob that is one file.
+func (c *content) raw(p []byte) error {
+	if err := c.Content(p); err != nil || c.pos+int64(len(p)) < c.size {
+		return err
+	}
+	return c.EndContent()
 }
 
 // limit is where the segment ends, if that is known.
@@ -228,8 +236,10 @@ func (c *content) end() error {
 		if err := c.parser.Close(); err != nil {
 			return err
 		}
-	} else if err := c.EndContent(); err != nil {
-		return err
+	} else if c.pos == 0 {
+		if err := c.EndContent(); err != nil {
+			return err
+		}
 	}
 	if limit, ok := c.limit(); ok && limit == c.pos {
 		if err := c.border(); err != nil {

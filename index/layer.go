@@ -115,10 +115,8 @@ func open(b []byte, fill Filler) (l *Layer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !l.raw() {
-		if l.codec, err = codecOf(l.h.format); err != nil {
-			return nil, err
-		}
+	if l.codec, err = codecOf(l.h.format); err != nil {
+		return nil, err
 	}
 	l.bound.Store(fill == nil && l.h.flags&flagChecked != 0)
 	return l, nil

@@ -3,7 +3,6 @@ package index
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -151,32 +150,21 @@ func (l *Layer) Prepare(ctx context.Context, first, last int) error {
 	return nil
 }
 
-// errEnough ends a decoding that has produced what was wanted.
-var errEnough = errors.New("enough")
-
 // Decode produces the chunks [Span(span).First, last) through emit, unchecked.
 // Errors: *codec.Error and lazy.ErrCorrupt, for a broken blob or index; those of r and emit.
 func (l *Layer) Decode(ctx context.Context, span, last int, r io.Reader, emit func(p []byte) error) error {
 	lastChunk := l.Chunk(last - 1)
 	end := lastChunk.Off + int64(lastChunk.Len)
-	if l.raw() {
-		return copyRaw(ctx, r, end-l.Chunk(span).Off, emit)
-	}
 	if !l.has(span) {
 		return fmt.Errorf("span %d: not prepared", span)
 	}
-	s := l.span(span)
-	start := l.Chunk(s.first).Off
-	var cp codec.Checkpoint
-	err := guard(func() (err error) {
-		cp, err = l.checkpoint(s)
-		return err
-	})
+	start := l.Chunk(l.Span(span).First).Off
+	cp, err := l.checkpoint(span)
 	if err != nil {
 		return fmt.Errorf("span %d: %w", span, err)
 	}
-	skip, left := start-s.out, end-start
-	err = l.codec.Decode(ctx, cp, r, end-s.out, func(p []byte) error {
+	skip, left := start-cp.Out, end-start
+	err = l.codec.Decode(ctx, cp, r, end-cp.Out, func(p []byte) error {
 		if skip >= int64(len(p)) {
 			skip -= int64(len(p))
 			return nil
@@ -203,33 +191,22 @@ func (l *Layer) Decode(ctx context.Context, span, last int, r io.Reader, emit fu
 	return nil
 }
 
-// checkpoint reads the checkpoint of a span, copied out of the map.
-func (l *Layer) checkpoint(s spanRow) (codec.Checkpoint, error) {
-	b := l.section(secWindows)[s.heap : s.heap+int64(s.state)+int64(s.window)]
-	b = append([]byte(nil), b...)
-	if got := crc(b); got != s.crc {
-		return codec.Checkpoint{}, corrupt("windows", s.heap, "checksum %08x, bytes have %08x", s.crc, got)
+// checkpoint returns the checkpoint of a span, copied out of the map.
+func (l *Layer) checkpoint(span int) (cp codec.Checkpoint, err error) {
+	if l.raw() {
+		off := l.Chunk(span).Off
+		return codec.Checkpoint{Out: off, In: off}, nil
 	}
-	return codec.Checkpoint{Out: s.out, In: s.in, State: b[:s.state:s.state], Window: b[s.state:]}, nil
-}
-
-// copyRaw hands n bytes of r to emit.
-func copyRaw(ctx context.Context, r io.Reader, n int64, emit func(p []byte) error) error {
-	buf := make([]byte, min(n, lazy.ChunkBytes))
-	for n > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
+	s := l.span(span)
+	err = guard(func() error {
+		b := append([]byte(nil), l.section(secWindows)[s.heap:][:s.state+s.window]...)
+		if got := crc(b); got != s.crc {
+			return corrupt("windows", s.heap, "checksum %08x, bytes have %08x", s.crc, got)
 		}
-		p := buf[:min(n, int64(len(buf)))]
-		if _, err := io.ReadFull(r, p); err != nil {
-			return err
-		}
-		if err := emit(p); err != nil {
-			return err
-		}
-		n -= int64(len(p))
-	}
-	return nil
+		cp = codec.Checkpoint{Out: s.out, In: s.in, State: b[:s.state:s.state], Window: b[s.state:]}
+		return nil
+	})
+	return cp, err
 }
 
 // Check compares a chunk's bytes with its digest. Where the index has no digests it
