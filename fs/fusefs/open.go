@@ -28,8 +28,8 @@ type handleTable struct {
 // A handle is an inode that is open.
 type handle struct {
 	opens int
-	file  *os.File // the backing file, nil when the opens are cached ones
-	id    int32    // what the kernel calls it
+	file  fs.BackingFile // the backing file, nil when the opens are cached ones
+	id    int32          // what the kernel calls it
 }
 
 // init is called before the mount.
@@ -102,7 +102,7 @@ func (t *handleTable) acquire(ino fs.Ino) *handle {
 	t.mu.Unlock()
 
 	f, ok := t.backer.Backing(ino)
-	var spare *os.File // closed after the lock
+	var spare fs.BackingFile // closed after the lock
 	defer func() {
 		if spare != nil {
 			_ = spare.Close() // only read from

@@ -2,7 +2,6 @@ package fusefs
 
 import (
 	"log/slog"
-	"os"
 	"syscall"
 	"time"
 
@@ -66,7 +65,7 @@ type Backer interface {
 	// Backing returns an open file with exactly the bytes of the inode, checked. The
 	// server closes it after the last close of the inode, and no other way: until
 	// then it may be read. ok is false if there is none (yet).
-	Backing(ino fs.Ino) (f *os.File, ok bool)
+	Backing(ino fs.Ino) (f fs.BackingFile, ok bool)
 }
 
 func (o Options) withDefaults() Options {
