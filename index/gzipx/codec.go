@@ -23,20 +23,14 @@ func (gzipCodec) Name() string { return name }
 // DefaultSpanBytes long; SpanBytes below MinSpanBytes are raised to it. Overhang is
 // served whatever it is, MaxSpanBytes and MaxWindow mean nothing here: a window is 32 KiB.
 func (gzipCodec) Scan(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink codec.Sink) (codec.Result, error) {
-	s, err := newScanner(ctx, r, 0, 0, opt, sink)
-	if err != nil {
-		return codec.Result{}, err
-	}
+	s := newScanner(ctx, r, 0, 0, opt, sink)
 	defer s.release()
 	return s.scan()
 }
 
 // Resume goes on with a scan.
 func (gzipCodec) Resume(ctx context.Context, r io.Reader, snap codec.Snapshot, opt codec.ScanOptions, sink codec.Sink) (codec.Result, error) {
-	s, err := newScanner(ctx, r, snap.In, snap.Out, opt, sink)
-	if err != nil {
-		return codec.Result{}, err
-	}
+	s := newScanner(ctx, r, snap.In, snap.Out, opt, sink)
 	defer s.release()
 	if err := s.load(snap); err != nil {
 		return codec.Result{}, err

@@ -25,7 +25,7 @@ func (d *inflater) release() {
 func (d *inflater) start(ctx context.Context, cp codec.Checkpoint, r io.Reader) error {
 	d.input.reset(ctx, r, cp.In)
 	d.resetOutput(cp.Out)
-	if cp.In < 0 || cp.Out < 0 {
+	if cp.In < 0 || cp.In > maxOffset || cp.Out < 0 || cp.Out > maxOffset {
 		return d.broken(errState)
 	}
 	if err := unpackWindow(d.out[:winBytes], cp.Window); err != nil {
@@ -57,6 +57,9 @@ func (d *inflater) decode(n int64, emit func([]byte) error) error {
 			}
 			d.kind = atMember
 			continue
+		}
+		if err := d.ctx.Err(); err != nil {
+			return err
 		}
 		if d.op > outBytes-emitBytes {
 			d.slide()

@@ -16,6 +16,9 @@ const (
 	// MinSpanBytes is the least distance, in decoded bytes; smaller wishes are raised to it.
 	MinSpanBytes = 64 << 10
 
+	// maxSpanBytes keeps sums of offsets far from overflow.
+	maxSpanBytes = 1 << 40
+
 	// dataBytes is the distance of the places where the scan gives data, in
 	// decoded bytes. It decides how exact the argument in of Data is.
 	dataBytes = 32 << 10
@@ -50,29 +53,26 @@ type scanner struct {
 	proof  *inflater
 }
 
-func newScanner(ctx context.Context, r io.Reader, in, out int64, opt codec.ScanOptions, sink codec.Sink) (*scanner, error) {
+func newScanner(ctx context.Context, r io.Reader, in, out int64, opt codec.ScanOptions, sink codec.Sink) *scanner {
 	if opt.SpanBytes == 0 {
 		opt.SpanBytes = DefaultSpanBytes
 	}
-	opt.SpanBytes = max(opt.SpanBytes, MinSpanBytes)
-	p, err := newPacker()
-	if err != nil {
-		return nil, err
-	}
+	opt.SpanBytes = min(max(opt.SpanBytes, MinSpanBytes), maxSpanBytes)
 	s := &scanner{
 		inflater: inflaters.Get().(*inflater),
 		proof:    inflaters.Get().(*inflater),
 		opt:      opt,
 		sink:     sink,
-		packer:   p,
+		packer:   packers.Get().(*packer),
 	}
 	s.input.reset(ctx, r, in)
 	s.resetOutput(out)
 	s.given = s.op
-	return s, nil
+	return s
 }
 
 func (s *scanner) release() {
+	packers.Put(s.packer)
 	s.inflater.release()
 	s.proof.release()
 }
@@ -176,6 +176,9 @@ func (s *scanner) finish() (codec.Result, error) {
 
 // step decodes up to the next place where something is to be done.
 func (s *scanner) step() error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
 	out := s.outPos()
 	stop := (out/dataBytes + 1) * dataBytes
 	if s.open != nil {

@@ -3,7 +3,6 @@ package gzipx
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 
 	"github.com/shalefs/shalefs/index/codec"
 )
@@ -20,6 +19,9 @@ import (
 //
 // Snapshots are taken only while no window is open.
 const snapVersion = 1
+
+// maxOffset is beyond any stream, and keeps its offset in bits from overflow.
+const maxOffset = 1 << 58
 
 var errSnapshot = errors.New("invalid snapshot")
 
@@ -52,7 +54,7 @@ func (s *scanner) snapshot() codec.Snapshot {
 // load sets a new scanner to a snapshot.
 func (s *scanner) load(snap codec.Snapshot) error {
 	b := snap.State
-	if snap.In < 0 || snap.Out < 0 || snap.Out > math.MaxInt64/2 || len(b) < 19 || b[0] != snapVersion {
+	if snap.In < 0 || snap.In > maxOffset || snap.Out < 0 || snap.Out > maxOffset || len(b) < 19 || b[0] != snapVersion {
 		return s.broken(errSnapshot)
 	}
 	last := binary.LittleEndian.Uint64(b[1:])

@@ -37,7 +37,7 @@ type packer struct {
 	data []byte
 }
 
-func newPacker() (*packer, error) {
+var packers = sync.Pool{New: func() any {
 	enc, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
@@ -47,10 +47,10 @@ func newPacker() (*packer, error) {
 		zstd.WithLowerEncoderMem(true),
 	)
 	if err != nil {
-		return nil, err
+		panic(err) // the options are constants
 	}
-	return &packer{enc: enc}, nil
-}
+	return &packer{enc: enc}
+}}
 
 // pack packs a window of winBytes.
 func (p *packer) pack(win []byte) []byte {
