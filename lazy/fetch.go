@@ -45,12 +45,15 @@ func (f *flight) fly() error {
 	}
 	// What came while the flight waited is not fetched again.
 	var chunks []int
+	wanted := false
 	for _, p := range f.pends {
 		if !f.already(p) {
 			chunks = append(chunks, p.chunk)
+			wanted = wanted || !p.extra
 		}
 	}
-	if len(chunks) == 0 {
+	if !wanted {
+		f.excuse()
 		return nil
 	}
 	first, last := l.src.SpanOf(chunks[0]), l.src.SpanOf(chunks[len(chunks)-1])
@@ -85,6 +88,16 @@ func (f *flight) fly() error {
 		span = damage.span + 1
 	}
 	return nil
+}
+
+// excuse ends the pends of a flight that has nothing to bring but what nobody asked for;
+// should somebody ask meanwhile, that starts another one.
+func (f *flight) excuse() {
+	f.l.mu.Lock()
+	defer f.l.mu.Unlock()
+	for _, p := range f.pends {
+		f.l.end(p, nil, nil)
+	}
 }
 
 // already ends a pend whose chunk is there.

@@ -14,6 +14,7 @@ import (
 // done, and x and err once done is closed.
 type pend struct {
 	chunk int
+	extra bool // nobody asked for it; never changes
 	f     *flight
 	refs  int           // those who will look at it: waiters, and the flight
 	done  chan struct{} // closed when x or err is set
@@ -125,6 +126,7 @@ func (l *Loader) board(chunks, more []int, class Class) []seat {
 		for _, c := range more {
 			if l.pends[c] == nil {
 				if p := l.newPend(c); !p.ended {
+					p.extra = true
 					fresh = append(fresh, p)
 				}
 			}

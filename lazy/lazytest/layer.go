@@ -97,6 +97,11 @@ func word(seed uint64, i int64) uint64 {
 func (l *Layer) compressed(p []byte, off int64) {
 	var w [8]byte
 	for len(p) > 0 {
+		if off%8 == 0 && len(p) >= 8 {
+			binary.LittleEndian.PutUint64(p, word(l.opt.Seed, off/8))
+			p, off = p[8:], off+8
+			continue
+		}
 		binary.LittleEndian.PutUint64(w[:], word(l.opt.Seed, off/8))
 		n := copy(p, w[off%8:])
 		p, off = p[n:], off+int64(n)
@@ -110,8 +115,16 @@ func (l *Layer) Fill(p []byte, off int64) {
 	}
 	c := make([]byte, (off+int64(len(p))+1)/2-off/2)
 	l.compressed(c, off/2)
-	for i := range p {
-		p[i] = c[(off+int64(i))/2-off/2]
+	if off%2 == 1 {
+		p[0] = c[0]
+		p, c = p[1:], c[1:]
+	}
+	for len(p) >= 2 {
+		p[0], p[1] = c[0], c[0]
+		p, c = p[2:], c[1:]
+	}
+	if len(p) == 1 {
+		p[0] = c[0]
 	}
 }
 

@@ -1,0 +1,179 @@
+package lazy_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/shalefs/shalefs/lazy"
+	"github.com/shalefs/shalefs/lazy/cache"
+	"github.com/shalefs/shalefs/lazy/lazytest"
+)
+
+// Layers of all shapes, read at random with and without a cache, twice.
+func TestRandomReads(t *testing.T) {
+	for _, lo := range []lazytest.LayerOptions{
+		{Size: 1},
+		{Size: lazy.ChunkBytes},
+		{Size: lazy.ChunkBytes + 1},
+		{Size: 3*mib + 77, Span: 100 << 10},
+		{Size: 3*mib + 77, Span: 10 << 10, Slack: 5000}, // several spans in a chunk's length
+		{Size: 8 * mib, Span: mib, Slack: 40 << 10, Files: []lazytest.File{{Off: mib + 512, Len: mib + 1001}, {Off: 4*mib - 512, Len: 2 * mib}}},
+		{Size: 5 * mib, Span: 50 * mib},
+	} {
+		for _, keep := range []bool{false, true} {
+			lo.Keep = keep
+			var c *cache.Cache
+			if keep {
+				c = openCache(t, t.TempDir(), cache.Options{})
+			}
+			for round := range 2 {
+				r := newRig(t, rigOptions{layer: lo, cache: c, group: lazy.Options{MemoryBytes: mib}})
+				rnd := rand.New(rand.NewPCG(1, uint64(round)))
+				for range 25 {
+					off := rnd.Int64N(lo.Size)
+					r.want(off, rnd.Int64N(min(lo.Size-off, 300<<10)+1))
+				}
+				r.want(0, lo.Size)
+				_ = r.group.Close() // the last chunks are written to the cache after they are served
+				if keep && round == 1 && len(r.blob.Requests()) != 0 {
+					t.Errorf("layer %+v: %d requests although all is in the cache", lo, len(r.blob.Requests()))
+				}
+			}
+		}
+	}
+}
+
+func TestReadBounds(t *testing.T) {
+	r := newRig(t, rigOptions{layer: lazytest.LayerOptions{Size: 1000}})
+	ctx := context.Background()
+	p := make([]byte, 100)
+	for _, c := range []struct {
+		off  int64
+		n    int
+		want error
+	}{{0, 100, nil}, {900, 100, nil}, {901, 99, io.EOF}, {1000, 0, io.EOF}, {1 << 62, 0, io.EOF}} {
+		if n, err := r.ReadAt(ctx, p, c.off); n != c.n || err != c.want {
+			t.Errorf("at %d: %d, %v; want %d, %v", c.off, n, err, c.n, c.want)
+		}
+	}
+	if _, err := r.ReadAt(ctx, p, -1); err == nil {
+		t.Error("negative offset")
+	}
+	if n, err := r.ReadAt(ctx, nil, 5); n != 0 || err != nil {
+		t.Errorf("nothing: %d, %v", n, err)
+	}
+}
+
+// A cold random read is one request, from its span's start to the end of what its last
+// chunk needs, and a warm one is none.
+func TestRandomReadCost(t *testing.T) {
+	const size = 512 * mib
+	r := newRig(t, rigOptions{
+		layer: lazytest.LayerOptions{Size: size, Slack: 1000, Keep: true},
+		cache: openCache(t, t.TempDir(), cache.Options{}),
+	})
+	for i := range int64(30) {
+		off := i*16*mib + (i*7919)%(15*mib) // each in a region of its own
+		r.blob.Reset()
+		r.want(off, 4096)
+		first, last := r.layer.ChunkAt(off), r.layer.ChunkAt(off+4095)
+		in := r.layer.Span(r.layer.SpanOf(first)).In
+		want := r.layer.InEnd(last) - in
+		q := r.blob.Requests()
+		if len(q) != 1 || q[0].Off != in || q[0].Len != want || r.blob.Bytes() != want {
+			t.Fatalf("read at %d: requests %v, %d bytes; want one of %d at %d", off, q, r.blob.Bytes(), want, in)
+		}
+		r.want(off, 4096)
+		if n := len(r.blob.Requests()); n != 1 {
+			t.Fatalf("warm read at %d: %d requests", off, n-1)
+		}
+	}
+}
+
+// A reader who comes back to the same place gets whole spans: no third request for a span.
+func TestLocality(t *testing.T) {
+	r := newRig(t, rigOptions{
+		layer: lazytest.LayerOptions{Size: 16 * mib, Keep: true},
+		cache: openCache(t, t.TempDir(), cache.Options{}),
+	})
+	for i := range int64(16) {
+		r.want(3*mib+i*lazy.ChunkBytes, 100)
+	}
+	if n := len(r.blob.Requests()); n > 2 {
+		t.Errorf("%d requests for the chunks of one span", n)
+	}
+}
+
+// A small file comes as a whole.
+func TestSmallFile(t *testing.T) {
+	r := newRig(t, rigOptions{layer: lazytest.LayerOptions{Size: 16 * mib}})
+	const off, end = 5*mib + 512, 5*mib + 512 + 100<<10
+	p := make([]byte, 4096)
+	for at := int64(off); at < end; at += 4096 {
+		if _, err := r.ReadStream(context.Background(), 1, p[:min(4096, end-at)], at, end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(r.blob.Requests()); n != 1 {
+		t.Errorf("%d requests: %v", n, r.blob.Requests())
+	}
+}
+
+// Missing chunks that are close come in one request, others in several.
+func TestGaps(t *testing.T) {
+	for _, gap := range []int64{-1, 0, 2 * mib} {
+		r := newRig(t, rigOptions{
+			layer: lazytest.LayerOptions{Size: 16 * mib, Span: 128 << 10, Keep: true},
+			cache: openCache(t, t.TempDir(), cache.Options{}),
+			group: lazy.Options{GapBytes: gap, MemoryBytes: 64 * mib},
+		})
+		r.want(2*mib, mib)
+		r.blob.Reset()
+		r.want(0, 5*mib) // the third MiB is there
+		got, want := len(r.blob.Requests()), 2
+		if gap > 0 {
+			want = 1
+		}
+		if got != want {
+			t.Errorf("gap %d: %d requests, want %d", gap, got, want)
+		}
+	}
+}
+
+func TestFail(t *testing.T) {
+	c := openCache(t, t.TempDir(), cache.Options{})
+	lo := lazytest.LayerOptions{Size: 8 * mib, Keep: true, Files: []lazytest.File{{Off: 2 * mib, Len: 3 * mib}}}
+	r := newRig(t, rigOptions{layer: lo, cache: c})
+	r.want(0, 8*mib)
+	if s := r.Stats(); s.Present != s.Chunks || s.BytesServed != 8*mib || s.Misses != s.Chunks {
+		t.Fatalf("stats %+v", s)
+	}
+	bad := errors.New("layer is not what its digest says")
+	r.Fail(bad)
+	r.Fail(errors.New("another"))
+	for _, off := range []int64{0, 3 * mib, 8*mib - 1} {
+		if err := r.try(off, 1); err != bad {
+			t.Errorf("read at %d: %v", off, err)
+		}
+	}
+	in, err := c.Info()
+	if err != nil || in.UsedBytes != 0 || in.Layers+in.Files != 0 {
+		t.Errorf("left in the cache: %+v, %v", in, err)
+	}
+	if err := r.Prefetch(context.Background(), []int{1}); err != bad {
+		t.Errorf("prefetch: %v", err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	r := newRig(t, rigOptions{layer: lazytest.LayerOptions{Size: mib}})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.try(0, 1); !errors.Is(err, lazy.ErrClosed) {
+		t.Errorf("read: %v", err)
+	}
+}
