@@ -29,6 +29,9 @@ const maxKept = 16 << 20
 // keeps it for the call of Document that follows. Mirrors may resolve tags when
 // their configuration says so; the log tells which host answered (REG-25).
 func (s *Store) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	if err := ctx.Err(); err != nil {
+		return ocispec.Descriptor{}, err
+	}
 	name := s.ref.Tag
 	if s.ref.Digest != "" {
 		if _, err := layout.NewHash(s.ref.Digest); err != nil {
@@ -177,6 +180,9 @@ func (s *Store) Document(ctx context.Context, desc ocispec.Descriptor, manifest 
 		return nil, err
 	}
 	if _, err := layout.NewHash(desc.Digest); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	limits := layout.DefaultLimits()

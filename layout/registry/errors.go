@@ -52,10 +52,10 @@ func (e *statusError) Error() string {
 // Unwrap gives the sentinel of package layout.
 func (e *statusError) Unwrap() error {
 	switch {
-	case e.storage:
-		return layout.ErrUnavailable
 	case e.status == http.StatusNotFound || e.status == http.StatusGone:
 		return layout.ErrNotFound
+	case e.storage:
+		return layout.ErrUnavailable
 	case e.status == http.StatusUnauthorized || e.status == http.StatusForbidden:
 		return layout.ErrUnauthorized
 	}
