@@ -8,6 +8,7 @@ import (
 	"github.com/shalefs/shalefs/index/codec"
 	"github.com/shalefs/shalefs/index/gzipx"
 	"github.com/shalefs/shalefs/index/rawx"
+	"github.com/shalefs/shalefs/index/zstdx"
 	"github.com/shalefs/shalefs/lazy/cache"
 )
 
@@ -16,6 +17,7 @@ var codecs = map[string]codec.Codec{
 	"tar":  rawx.New(),
 	"raw":  rawx.New(), // a blob that is one file
 	"gzip": gzipx.New(),
+	"zstd": zstdx.New(),
 }
 
 func codecOf(name string) (codec.Codec, error) {

@@ -23,6 +23,19 @@ func (l *Layer) Entry(i int, e *tarx.Entry) error {
 }
 
 func (l *Layer) entry(i int, e *tarx.Entry) error {
+	sum, err := l.decodeEntry(i, e)
+	if err != nil {
+		return err
+	}
+	at := int64(i) * entryBytes
+	if want := le.Uint32(l.section(secEntries)[at+44:]); sum != want {
+		return corrupt("entries", at, "checksum %08x, bytes have %08x", want, sum)
+	}
+	return nil
+}
+
+// decodeEntry reads an entry and returns the checksum that its record should have.
+func (l *Layer) decodeEntry(i int, e *tarx.Entry) (sum uint32, err error) {
 	at := int64(i) * entryBytes
 	rec := l.section(secEntries)[at : at+entryBytes]
 	mode := le.Uint16(rec[12:])
@@ -32,12 +45,12 @@ func (l *Layer) entry(i int, e *tarx.Entry) error {
 		UID: le.Uint32(rec[24:]), GID: le.Uint32(rec[28:]),
 	}
 	if e.Kind > tarx.Opaque || e.MTimeNano >= 1e9 {
-		return corrupt("entries", at, "kind %d, %d nanoseconds", e.Kind, e.MTimeNano)
+		return 0, corrupt("entries", at, "kind %d, %d nanoseconds", e.Kind, e.MTimeNano)
 	}
-	var heaps [4][]byte
+	var heaps [3][]byte
 	var ok bool
 	if e.Path, heaps[0], ok = l.str(le.Uint32(rec)); !ok {
-		return corrupt("entries", at, "path at %d of %d", le.Uint32(rec), l.h.sections[secPaths].len)
+		return 0, corrupt("entries", at, "path at %d of %d", le.Uint32(rec), l.h.sections[secPaths].len)
 	}
 	extra := le.Uint32(rec[4:])
 	switch e.Kind {
@@ -45,17 +58,17 @@ func (l *Layer) entry(i int, e *tarx.Entry) error {
 		e.Off, e.Stored = get48(rec[32:]), get48(rec[38:])
 		e.Size = e.Stored
 		if e.Off > l.h.tarSize || e.Stored > l.h.tarSize-e.Off {
-			return corrupt("entries", at, "%q has %d bytes at %d of a tar of %d", e.Path, e.Stored, e.Off, l.h.tarSize)
+			return 0, corrupt("entries", at, "%q has %d bytes at %d of a tar of %d", e.Path, e.Stored, e.Off, l.h.tarSize)
 		}
 		if extra != 0 {
 			if heaps[1], ok = l.sparse(extra-1, e); !ok {
-				return corrupt("entries", at, "%q has a broken sparse map at %d", e.Path, extra-1)
+				return 0, corrupt("entries", at, "%q has a broken sparse map at %d", e.Path, extra-1)
 			}
 		}
 		l.fileSum(i, e)
 	case tarx.Symlink, tarx.Hardlink:
 		if e.Link, heaps[1], ok = l.str(extra - 1); !ok {
-			return corrupt("entries", at, "%q has a broken link at %d", e.Path, extra-1)
+			return 0, corrupt("entries", at, "%q has a broken link at %d", e.Path, extra-1)
 		}
 		if e.Kind == tarx.Symlink {
 			e.Size = int64(len(e.Link))
@@ -65,13 +78,10 @@ func (l *Layer) entry(i int, e *tarx.Entry) error {
 	}
 	if x := le.Uint32(rec[8:]); x != 0 {
 		if heaps[2], ok = l.xattrs(x-1, e); !ok {
-			return corrupt("entries", at, "%q has broken xattrs at %d", e.Path, x-1)
+			return 0, corrupt("entries", at, "%q has broken xattrs at %d", e.Path, x-1)
 		}
 	}
-	if sum := recordSum(rec[:44], heaps[0], heaps[1], heaps[2]); sum != le.Uint32(rec[44:]) {
-		return corrupt("entries", at, "checksum %08x, bytes have %08x", le.Uint32(rec[44:]), sum)
-	}
-	return nil
+	return recordSum(rec[:44], heaps[0], heaps[1], heaps[2]), nil
 }
 
 // str reads a string of the path heap; raw is all its bytes in the heap.
