@@ -17,6 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// maxCompared bounds the logical size of a file whose content is compared, in bytes.
+const maxCompared = 16 << 20
+
 // viaGo reads an archive with archive/tar and shows its entries as lines, with the
 // rules that the two do not share applied: names cleaned, links without attributes.
 func viaGo(b []byte) (out []string, contents map[int][]byte, err error) {
@@ -39,6 +42,9 @@ func viaGo(b []byte) (out []string, contents map[int][]byte, err error) {
 		}
 		switch h.Typeflag {
 		case tar.TypeReg, '7', tar.TypeGNUSparse:
+			if h.Size > maxCompared {
+				return out, contents, errors.New("a file too large to compare")
+			}
 			e.Kind, e.Size = Regular, h.Size
 			var data bytes.Buffer
 			if _, err := io.Copy(&data, tr); err != nil {
