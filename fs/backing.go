@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/shalefs/shalefs/index"
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/lazy/cache"
 )
@@ -26,7 +27,7 @@ type largeFiler interface {
 // and sealed: hashed once more since it came from the disk. One that is complete and not
 // sealed is sealed in the background, for the next time. It is what package fusefs calls a Backer.
 func (c *LayerContent) Backing(ino Ino) (BackingFile, bool) {
-	if c.cache == nil || c.tree.Kind(ino) != tarx.Regular {
+	if c.cache == nil || c.tree.Kind(ino) != tarx.Regular || c.tree.rec(ino).size < index.LargeBytes {
 		return nil, false
 	}
 	ext, err := c.tree.Open(ino)
