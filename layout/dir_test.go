@@ -82,7 +82,7 @@ func TestLAY1(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", content, err, want)
 		}
-		if want == layout.ErrUnsupported && content != "{}" && !strings.Contains(err.Error(), `"1.1.0"`) {
+		if errors.Is(want, layout.ErrUnsupported) && content != "{}" && !strings.Contains(err.Error(), `"1.1.0"`) {
 			t.Errorf("%s: the version is not named: %v", content, err)
 		}
 	}

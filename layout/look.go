@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func lookFile(path string) fileKind {
 		defer f.Close()
 		var head [512]byte
 		n, err := io.ReadFull(f, head[:])
-		if err != nil && err != io.ErrUnexpectedEOF {
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return fileOther
 		}
 		if SniffCompression(head[:n]) != "" || looksLikeTar(head[:n]) {

@@ -91,7 +91,7 @@ func openFile(path string) (*os.File, error) {
 func unpacked(ctx context.Context, f *os.File, opt Options) (*os.File, error) {
 	var head [4]byte
 	n, err := f.ReadAt(head[:], 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, f.Close())
 	}
 	format := layout.SniffCompression(head[:n])
