@@ -27,7 +27,7 @@ type candidate struct {
 // A walk gathers the candidates of an image index and of those nested in it.
 type walk struct {
 	candidates []candidate
-	offered    []string // platforms, for a message
+	offered    wordList // platforms, for a message
 	absent     error    // the first nested image index that is not there
 }
 
@@ -61,7 +61,7 @@ func (l *loader) choose(ctx context.Context, root ocispec.Descriptor) (chosen, e
 	if w.absent != nil {
 		return chosen{}, fmt.Errorf("image index %s: %w", root.Digest, w.absent)
 	}
-	return chosen{}, fmt.Errorf("image index %s: no manifest for %s: %w%s", root.Digest, l.wanted(), ErrNotFound, offers(w.offered))
+	return chosen{}, fmt.Errorf("image index %s: no manifest for %s: %w%s", root.Digest, l.wanted(), ErrNotFound, offers(&w.offered))
 }
 
 func boolInt(b bool) int {
@@ -78,14 +78,11 @@ func (l *loader) wanted() string {
 	return "platform " + FormatPlatform(l.want)
 }
 
-func offers(offered []string) string {
-	if len(offered) == 0 {
+func offers(offered *wordList) string {
+	if len(offered.first) == 0 {
 		return "; it lists no images"
 	}
-	if len(offered) > 50 {
-		offered = append(offered[:50:50], fmt.Sprintf("and %d more", len(offered)-50))
-	}
-	return "; there are: " + strings.Join(offered, ", ")
+	return "; there are: " + offered.String()
 }
 
 // walk gathers the candidates of an image index, depth first in list order (IDX-3). outer is
@@ -160,9 +157,8 @@ func (w *walk) offer(p Platform) {
 	if len(p.OSFeatures) > 0 {
 		s += fmt.Sprintf(" (needs %s)", strings.Join(p.OSFeatures, ", "))
 	}
-	if s = fmt.Sprintf("%q", s); !slices.Contains(w.offered, s[1:len(s)-1]) {
-		w.offered = append(w.offered, s[1:len(s)-1])
-	}
+	s = fmt.Sprintf("%q", s) // the names are foreign; without the quotes it reads better
+	w.offered.add(s[1 : len(s)-1])
 }
 
 // skip passes over entries that are not images: attestations, and artifacts that were

@@ -141,6 +141,9 @@ func (l *loader) warn(s string) { l.warnings = append(l.warnings, s) }
 
 // document reads and parses a manifest or an image index.
 func (l *loader) document(ctx context.Context, desc ocispec.Descriptor) (*Document, []byte, error) {
+	if err := CheckDescriptor(desc); err != nil {
+		return nil, nil, err
+	}
 	if KindOf(desc.MediaType) == KindSchema1 {
 		return nil, nil, fmt.Errorf("manifest %s: docker schema 1 manifest: %w", desc.Digest, ErrUnsupported)
 	}

@@ -491,3 +491,27 @@ type liar struct {
 }
 
 func (l liar) Document(context.Context, ocispec.Descriptor, bool) ([]byte, error) { return l.b, nil }
+
+// TestERR11 keeps control characters of foreign names out of messages.
+func TestERR11(t *testing.T) {
+	const esc = "\x1b[31m"
+	m := lt.NewMemory()
+	odd := m.AddImage(layout.Platform{OS: esc, Architecture: "x"}, tiny("a"))
+	badDigest := odd
+	badDigest.Digest, badDigest.Platform = esc+":x", &arm64
+	badType := m.Add(esc, []byte("{}"))
+	bad := []ocispec.Descriptor{m.AddIndex(odd), m.AddIndex(badDigest), badType}
+	for i, root := range bad {
+		m.Root = root
+		if _, err := load(m, arm64); err == nil || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("image %d: %v", i, err)
+		}
+	}
+	dir := writeLayout(t, m, lt.Named(odd, esc+"1"), lt.Named(badDigest, esc+"2"), lt.Named(badDigest, esc+"1"))
+	for _, name := range []string{"", esc, esc + "1", esc + "2"} {
+		s := openDir(t, dir, layout.Reference{Name: name})
+		if _, err := load(s, arm64); err == nil || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (w *wireDescriptor) descriptor(warn func(string)) ocispec.Descriptor {
 	}
 	if err != nil {
 		d.Data = nil
-		warn(fmt.Sprintf("descriptor %s: embedded data ignored: not base64", d.Digest))
+		warn(fmt.Sprintf("descriptor %q: embedded data ignored: not base64", d.Digest))
 	}
 	return d
 }

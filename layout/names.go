@@ -3,7 +3,6 @@ package layout
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
@@ -150,9 +149,10 @@ func (s *fileStore) withoutReferrers(ctx context.Context, known []ocispec.Descri
 // platform are refused (LAY-9).
 func (s *fileStore) combine(ctx context.Context, entries []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	var distinct []ocispec.Descriptor
+	seen := map[digest.Digest]bool{}
 	for _, d := range entries {
-		same := func(o ocispec.Descriptor) bool { return o.Digest == d.Digest }
-		if !slices.ContainsFunc(distinct, same) {
+		if !seen[d.Digest] {
+			seen[d.Digest] = true
 			distinct = append(distinct, d)
 		}
 	}
@@ -174,7 +174,7 @@ func (s *fileStore) combine(ctx context.Context, entries []ocispec.Descriptor) (
 			key = fmt.Sprintf("%s %q", FormatPlatform(p), p.OSFeatures)
 		}
 		if other, ok := byPlatform[key]; ok {
-			return ocispec.Descriptor{}, fmt.Errorf("%w: %s and %s have one name and platform", ErrAmbiguous, other, d.Digest)
+			return ocispec.Descriptor{}, fmt.Errorf("%w: %q and %q have one name and platform", ErrAmbiguous, other, d.Digest)
 		}
 		byPlatform[key] = d.Digest
 	}
@@ -201,18 +201,40 @@ func (s *fileStore) configPlatform(ctx context.Context, d ocispec.Descriptor) *P
 
 // nameList lists the names of entries for a message; at most 20.
 func nameList(entries []ocispec.Descriptor) string {
-	var names []string
+	var names wordList
 	for _, d := range entries {
 		n := entryName(d)
 		if n == "" {
 			n = "@" + string(d.Digest)
 		}
-		if n = fmt.Sprintf("%q", shorten(n)); !slices.Contains(names, n) {
-			names = append(names, n)
-		}
+		names.add(fmt.Sprintf("%q", shorten(n)))
 	}
-	if len(names) > 20 {
-		names = append(names[:20], fmt.Sprintf("and %d more", len(names)-20))
+	return names.String()
+}
+
+// A wordList gathers different words for a message, which shows the first 20.
+type wordList struct {
+	first []string
+	seen  map[string]bool
+}
+
+func (l *wordList) add(word string) {
+	if l.seen[word] {
+		return
 	}
-	return strings.Join(names, ", ")
+	if l.seen == nil {
+		l.seen = map[string]bool{}
+	}
+	l.seen[word] = true
+	if len(l.first) < 20 {
+		l.first = append(l.first, word)
+	}
+}
+
+func (l *wordList) String() string {
+	s := strings.Join(l.first, ", ")
+	if n := len(l.seen) - len(l.first); n > 0 {
+		s += fmt.Sprintf(", and %d more", n)
+	}
+	return s
 }

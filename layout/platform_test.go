@@ -128,3 +128,23 @@ func TestIDX8(t *testing.T) {
 		t.Error("matched")
 	}
 }
+
+// FuzzParsePlatform: a platform prints as what parses to it, and it matches itself best.
+func FuzzParsePlatform(f *testing.F) {
+	for _, s := range []string{"linux/amd64", "linux/arm64/v8.2", "windows(10.0.1)/amd64", "linux/arm", "linux/arm64/v9.9"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParsePlatform(s)
+		if err != nil {
+			return
+		}
+		again, err := ParsePlatform(FormatPlatform(p))
+		if err != nil || FormatPlatform(again) != FormatPlatform(p) {
+			t.Errorf("%q: %+v, then %+v, %v", s, p, again, err)
+		}
+		if rank, ok := MatchPlatform(p, p); !ok || rank != 0 {
+			t.Errorf("%q does not match itself: %d, %v", s, rank, ok)
+		}
+	})
+}

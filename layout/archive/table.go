@@ -128,15 +128,15 @@ func (t *table) has(name string) bool {
 func (t *table) regular(name string, follow bool) (entry, error) {
 	e, ok := t.entries[name]
 	if !ok {
-		return entry{}, fmt.Errorf("%s: %w", name, layout.ErrNotFound)
+		return entry{}, fmt.Errorf("%q: %w", name, layout.ErrNotFound)
 	}
 	if e.kind == tar.TypeLink || follow && e.kind == tar.TypeSymlink {
 		to, ok := t.entries[e.link]
 		if !ok {
-			return entry{}, fmt.Errorf("%s links to %s: %w", name, e.link, layout.ErrNotFound)
+			return entry{}, fmt.Errorf("%q links to %q: %w", name, e.link, layout.ErrNotFound)
 		}
 		if to.kind != tar.TypeReg {
-			return entry{}, fmt.Errorf("%s links to %s, which is not a regular file: %w", name, e.link, layout.ErrInvalid)
+			return entry{}, fmt.Errorf("%q links to %q, which is not a regular file: %w", name, e.link, layout.ErrInvalid)
 		}
 		return to, nil
 	}
@@ -144,9 +144,9 @@ func (t *table) regular(name string, follow bool) (entry, error) {
 	case tar.TypeReg:
 		return e, nil
 	case tar.TypeGNUSparse:
-		return entry{}, fmt.Errorf("%s is stored as a sparse file: %w", name, layout.ErrUnsupported)
+		return entry{}, fmt.Errorf("%q is stored as a sparse file: %w", name, layout.ErrUnsupported)
 	}
-	return entry{}, fmt.Errorf("%s is not a regular file: %w", name, layout.ErrInvalid)
+	return entry{}, fmt.Errorf("%q is not a regular file: %w", name, layout.ErrInvalid)
 }
 
 func (t *table) ReadFile(name string, limit int64) ([]byte, error) {
@@ -159,11 +159,11 @@ func (t *table) ReadFile(name string, limit int64) ([]byte, error) {
 
 func (t *table) read(name string, e entry, limit int64) ([]byte, error) {
 	if e.size > limit {
-		return nil, fmt.Errorf("%s has %d bytes, the limit is %d: %w", name, e.size, limit, layout.ErrTooLarge)
+		return nil, fmt.Errorf("%q has %d bytes, the limit is %d: %w", name, e.size, limit, layout.ErrTooLarge)
 	}
 	b := make([]byte, e.size)
 	if _, err := t.f.ReadAt(b, e.off); err != nil && (err != io.EOF || e.size > 0) {
-		return nil, fmt.Errorf("%s: %w", name, errors.Join(err, layout.ErrInvalid))
+		return nil, fmt.Errorf("%q: %w", name, errors.Join(err, layout.ErrInvalid))
 	}
 	return b, nil
 }
