@@ -1,0 +1,353 @@
+package share
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	digest "github.com/opencontainers/go-digest"
+	"github.com/zeebo/blake3"
+	"golang.org/x/sys/unix"
+
+	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/layout"
+	"github.com/shalefs/shalefs/lazy"
+)
+
+// Docs keeps small documents, so that what was fetched once need not be fetched again:
+// *cache.Cache.
+type Docs interface {
+	GetDoc(kind, name string) ([]byte, error)
+	PutDoc(kind, name string, b []byte) error
+}
+
+// The kinds of documents.
+const (
+	docFound = "pack"       // by the digest of the image's manifest: where its pack is
+	docHead  = "pack-head"  // by the digest of the pack
+	docPiece = "pack-piece" // by the digest of the pack and the offset
+)
+
+// A Pack is an open pack. It is safe for concurrent use.
+type Pack struct {
+	blob   layout.Blob // of the pack; nil if only the cache is there
+	open   func(ctx context.Context) (layout.Blob, error)
+	found  found
+	docs   Docs // may be nil
+	log    *slog.Logger
+	layers []*layer
+	opened chan struct{} // a lock around blob
+}
+
+// Digest is the digest of the artifact's manifest.
+func (p *Pack) Digest() digest.Digest { return p.found.Artifact.Digest }
+
+// Layer returns the index of a layer; ok is false if the pack has none. It is not
+// bound. It belongs to the pack, and is closed with it.
+func (p *Pack) Layer(blob digest.Digest) (l *index.Layer, ok bool) {
+	for _, l := range p.layers {
+		if l.Layer.Blob() == blob {
+			return l.Layer, true
+		}
+	}
+	return nil, false
+}
+
+// Layers returns the indexes of all layers.
+func (p *Pack) Layers() []*index.Layer {
+	out := make([]*index.Layer, len(p.layers))
+	for i, l := range p.layers {
+		out[i] = l.Layer
+	}
+	return out
+}
+
+// Close ends the use of the pack and of its layers.
+func (p *Pack) Close() error {
+	var err error
+	for _, l := range p.layers {
+		if e := unix.Munmap(l.mem); err == nil {
+			err = e
+		}
+	}
+	if p.blob != nil {
+		if e := p.blob.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// newPack opens the trees of a head.
+func newPack(f found, head []byte, docs Docs, log *slog.Logger) (*Pack, error) {
+	list, err := decode(head, f.Size)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pack{found: f, docs: docs, log: log, opened: make(chan struct{}, 1)}
+	for i := range list {
+		l, err := p.newLayer(&list[i])
+		if err != nil {
+			_ = p.Close()
+			return nil, fmt.Errorf("layer %d: %w", i, err)
+		}
+		p.layers = append(p.layers, l)
+	}
+	return p, nil
+}
+
+// A layer is an index of which parts are missing. It is the layer's Filler.
+type layer struct {
+	*index.Layer
+	pack     *Pack
+	mem      []byte // the file, with holes
+	file     [32]byte
+	spans    []piece
+	fileSums []piece
+	hasSpans []atomic.Bool // by piece
+	hasSums  []atomic.Bool
+	filling  chan struct{} // a lock around fetching
+}
+
+var _ index.Filler = (*layer)(nil)
+
+func (p *Pack) newLayer(k *packed) (*layer, error) {
+	size, err := index.TreeHeader(k.tree)
+	if err != nil {
+		return nil, err
+	}
+	// Pages that are never written cost nothing.
+	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, err
+	}
+	l := &layer{pack: p, mem: mem, file: k.file, spans: k.spans, fileSums: k.fileSums,
+		hasSpans: make([]atomic.Bool, len(k.spans)), hasSums: make([]atomic.Bool, len(k.fileSums)), filling: make(chan struct{}, 1)}
+	if l.Layer, err = index.OpenTree(mem, k.tree, l); err == nil {
+		err = l.checkPieces()
+	}
+	if err != nil {
+		_ = unix.Munmap(mem)
+		return nil, err
+	}
+	k.tree = nil
+	return l, nil
+}
+
+// checkPieces checks that the pieces cover all spans and entries.
+func (l *layer) checkPieces() error {
+	end := func(list []piece) int {
+		if len(list) == 0 {
+			return 0
+		}
+		return list[len(list)-1].last
+	}
+	entries := 0
+	if l.HasDigests() {
+		entries = l.NumEntries()
+	}
+	if end(l.spans) != l.Spans() || end(l.fileSums) != entries {
+		return fmt.Errorf("%w: pieces of %d spans and %d entries, not %d and %d", lazy.ErrCorrupt,
+			end(l.spans), end(l.fileSums), l.Spans(), entries)
+	}
+	return nil
+}
+
+// HasSpan says whether a span's parts are here.
+func (l *layer) HasSpan(span int) bool {
+	i := find(l.spans, span)
+	return i < len(l.hasSpans) && l.hasSpans[i].Load()
+}
+
+// HasFileSum says whether the digest of an entry's content is here.
+func (l *layer) HasFileSum(entry int) bool {
+	i := find(l.fileSums, entry)
+	return i < len(l.hasSums) && l.hasSums[i].Load()
+}
+
+// find returns the piece that holds x.
+func find(list []piece, x int) int {
+	lo, hi := 0, len(list)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if list[mid].last <= x {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// Fill brings the parts of the spans [first, last).
+func (l *layer) Fill(ctx context.Context, first, last int) error {
+	if first >= last {
+		return nil
+	}
+	return l.fetch(ctx, l.spans, l.hasSpans, find(l.spans, first), find(l.spans, last-1)+1, func(p piece, b []byte) error {
+		return l.PutSpanPart(p.first, p.last, b)
+	})
+}
+
+// FillFileSums brings the digests of the contents of all entries.
+func (l *layer) FillFileSums(ctx context.Context) error {
+	return l.fetch(ctx, l.fileSums, l.hasSums, 0, len(l.fileSums), func(p piece, b []byte) error {
+		return l.PutFileSumPart(p.first, p.last, b)
+	})
+}
+
+// maxFetch bounds one request, maxGap what is fetched though it is here already.
+const (
+	maxFetch = 4 << 20
+	maxGap   = 32 << 10
+)
+
+// fetch brings the pieces [from, to) of a list that are missing, in few requests.
+func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from, to int, put func(piece, []byte) error) error {
+	for from < to && has[from].Load() {
+		from++
+	}
+	if from == to {
+		return nil
+	}
+	select {
+	case l.filling <- struct{}{}:
+		defer func() { <-l.filling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	take := func(i int, b []byte) error {
+		err := l.take(list[i], b, put)
+		if err == nil {
+			has[i].Store(true)
+		}
+		return err
+	}
+	var missing []int
+	for i := from; i < to; i++ {
+		if has[i].Load() {
+			continue
+		}
+		if b := l.pack.cached(list[i]); b != nil && take(i, b) == nil {
+			continue
+		}
+		missing = append(missing, i)
+	}
+	for len(missing) > 0 {
+		n, start := 1, list[missing[0]].off
+		end := start + list[missing[0]].len
+		for n < len(missing) {
+			p := list[missing[n]]
+			if p.off-end > maxGap || p.off+p.len-start > maxFetch {
+				break
+			}
+			end = p.off + p.len
+			n++
+		}
+		buf := make([]byte, end-start)
+		if err := l.pack.readAt(ctx, buf, start); err != nil {
+			return fmt.Errorf("index of layer %s: %w", l.Blob(), err)
+		}
+		for _, i := range missing[:n] {
+			b := buf[list[i].off-start:][:list[i].len]
+			if err := take(i, b); err != nil {
+				return fmt.Errorf("index of layer %s, piece at %d: %w", l.Blob(), list[i].off, err)
+			}
+			l.pack.keep(list[i], b)
+		}
+		missing = missing[n:]
+	}
+	return nil
+}
+
+// take checks a piece and puts it in its place.
+func (l *layer) take(p piece, b []byte, put func(piece, []byte) error) error {
+	if got := blake3.Sum256(b); got != p.sum {
+		return fmt.Errorf("%w: blake3 is %x, not %x", lazy.ErrCorrupt, got, p.sum)
+	}
+	plain, err := unzstd(b, maxPiece, nil)
+	if err != nil {
+		return err
+	}
+	return put(p, plain)
+}
+
+// Complete fetches all that is missing of all layers, with at most one request at a
+// time, and checks the index files as a whole. Afterwards Layer.Bytes of each is
+// the file that was pushed.
+func (p *Pack) Complete(ctx context.Context) error {
+	for _, l := range p.layers {
+		if err := l.FillFileSums(ctx); err != nil {
+			return err
+		}
+		// In steps, so that a read that waits for a piece gets its turn.
+		for i := range l.spans {
+			if l.hasSpans[i].Load() {
+				continue
+			}
+			j := i + 1
+			for j < len(l.spans) && l.spans[j].off+l.spans[j].len-l.spans[i].off <= maxFetch {
+				j++
+			}
+			if err := l.Fill(ctx, l.spans[i].first, l.spans[j-1].last); err != nil {
+				return err
+			}
+		}
+		if got := sha256.Sum256(l.mem); got != l.file {
+			return fmt.Errorf("index of layer %s: %w: sha256 is %x, not %x", l.Blob(), lazy.ErrCorrupt, got, l.file)
+		}
+	}
+	return nil
+}
+
+func (p *Pack) pieceName(k piece) string { return fmt.Sprintf("%s-%d", p.found.Pack, k.off) }
+
+// cached returns a piece that was kept, or nil.
+func (p *Pack) cached(k piece) []byte {
+	if p.docs == nil {
+		return nil
+	}
+	b, err := p.docs.GetDoc(docPiece, p.pieceName(k))
+	if err != nil || int64(len(b)) != k.len {
+		return nil
+	}
+	return b
+}
+
+func (p *Pack) keep(k piece, b []byte) {
+	if p.docs == nil {
+		return
+	}
+	if err := p.docs.PutDoc(docPiece, p.pieceName(k), b); err != nil {
+		p.log.Debug("piece of an index is not kept", "pack", p.found.Pack, "err", err)
+	}
+}
+
+// readAt reads from the pack's blob, which it opens first if need be.
+func (p *Pack) readAt(ctx context.Context, b []byte, off int64) error {
+	blob, err := p.theBlob(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = blob.ReadAt(ctx, b, off)
+	return err
+}
+
+func (p *Pack) theBlob(ctx context.Context) (layout.Blob, error) {
+	select {
+	case p.opened <- struct{}{}:
+		defer func() { <-p.opened }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if p.blob == nil {
+		b, err := p.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.blob = b
+	}
+	return p.blob, nil
+}
