@@ -62,6 +62,11 @@ func (m *mountCmd) run(ctx context.Context, ref, dir string) error {
 	if err != nil {
 		return err
 	}
+	if m.record != "" {
+		if m.record, err = filepath.Abs(m.record); err != nil { // the daemon leaves this directory
+			return err
+		}
+	}
 	dir, err = prepareMountPoint(ctx, dir)
 	if err != nil {
 		return err
