@@ -398,7 +398,15 @@ func TestART11(t *testing.T) {
 			}
 		}
 	}
-	// Without a name, what comes with an image does not hide it.
+	// Without a name, what comes with an image does not hide it, also where it is about a
+	// manifest that only an image index lists.
+	root := lt.Named(m.AddIndex(m.Root), "v1")
+	for _, entries := range [][]ocispec.Descriptor{{root, listed}, {listed, fallback, root}, {dangling, root}} {
+		s := openDir(t, writeLayout(t, m, entries...), layout.Reference{})
+		if d, err := s.Resolve(context.Background()); err != nil || d.Digest != root.Digest {
+			t.Errorf("got %s, %v; want %s", d.Digest, err, root.Digest)
+		}
+	}
 	s = openDir(t, writeLayout(t, m, listed, fallback, m.Root), layout.Reference{})
 	wantImage(t, s, layout.Platform{}, m.Root)
 }

@@ -3,6 +3,7 @@ package layout
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
@@ -96,8 +97,8 @@ func (s *fileStore) selectDigest(ctx context.Context, known []ocispec.Descriptor
 	return d, ctx.Err()
 }
 
-// selectOnly chooses when no name was given. Lists of referrers, and manifests whose subject
-// is another entry, come with an image and are none themselves.
+// selectOnly chooses when no name was given. Lists of referrers, and documents about
+// another manifest, come with an image and are none themselves.
 func (s *fileStore) selectOnly(ctx context.Context, known []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	entries := known
 	if len(known) > 1 {
@@ -117,18 +118,17 @@ func (s *fileStore) selectOnly(ctx context.Context, known []ocispec.Descriptor) 
 	return s.combine(ctx, entries)
 }
 
+// fallbackRE matches the tags under which lists of referrers, signatures and the like are kept.
+var fallbackRE = regexp.MustCompile(`^(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})(\.[a-z]+)?$`)
+
 func (s *fileStore) withoutReferrers(ctx context.Context, known []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	here := map[digest.Digest]bool{}
-	tags := map[string]bool{}
 	for _, d := range known {
 		here[d.Digest] = true
-		if CheckDigest(d.Digest) == nil {
-			tags[FallbackTag(d.Digest)] = true
-		}
 	}
 	var main []ocispec.Descriptor
 	for i, d := range known {
-		if tags[d.Annotations[ocispec.AnnotationRefName]] && KindOf(d.MediaType) == KindIndex {
+		if fallbackRE.MatchString(d.Annotations[ocispec.AnnotationRefName]) {
 			continue
 		}
 		if i < s.limits.Documents {
@@ -136,13 +136,26 @@ func (s *fileStore) withoutReferrers(ctx context.Context, known []ocispec.Descri
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if err == nil && doc.subject() != nil && here[doc.subject().Digest] {
+			if err == nil && doc.refersTo(here) {
 				continue
 			}
 		}
 		main = append(main, d)
 	}
 	return main, nil
+}
+
+// refersTo reports whether a document is about another: its subject is one of here, or it is an
+// artifact with a subject that may be anywhere, such as a platform's manifest.
+func (d *Document) refersTo(here map[digest.Digest]bool) bool {
+	sub := d.subject()
+	if sub == nil {
+		return false
+	}
+	if d.Index != nil {
+		return here[sub.Digest] || d.Index.ArtifactType != ""
+	}
+	return here[sub.Digest] || !IsImageConfig(d.MediaType, d.Manifest.Config.MediaType)
 }
 
 // combine makes one descriptor of the entries that share a name. Two of them for one
