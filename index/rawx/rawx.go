@@ -43,7 +43,8 @@ func (rawCodec) Scan(ctx context.Context, r io.Reader, opt codec.ScanOptions, si
 // Resume goes on with a scan.
 func (rawCodec) Resume(ctx context.Context, r io.Reader, snap codec.Snapshot, opt codec.ScanOptions, sink codec.Sink) (codec.Result, error) {
 	next, n := binary.Uvarint(snap.State)
-	if n <= 0 || n != len(snap.State) || snap.In < 0 || snap.In != snap.Out || next > 1<<62 {
+	if n <= 0 || n != len(snap.State) || snap.In < 0 || snap.In != snap.Out ||
+		next < uint64(snap.In) || next > 1<<62 {
 		return codec.Result{}, &codec.Error{Codec: name, In: snap.In, Err: errors.New("invalid snapshot")}
 	}
 	s := scanner{ctx: ctx, r: r, opt: opt, sink: sink, at: snap.In, next: int64(next)}

@@ -2,113 +2,195 @@ package rawx
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
+	"reflect"
 	"testing"
 	"testing/iotest"
 
 	"github.com/shalefs/shalefs/index/codec"
 )
 
-// A recorder keeps what a scan shows it, and can stop it at a pause.
-type recorder struct {
-	data   []byte
+// A record is a sink that keeps all it sees.
+type record struct {
+	out    bytes.Buffer
+	ins    []int64
 	cps    []codec.Checkpoint
-	snap   *codec.Snapshot
-	stopAt int64
+	snaps  []codec.Snapshot
+	cpsAt  []int
+	insAt  []int
+	failAt int // the call that fails, from 1 on
 }
 
-var errStop = errors.New("stop")
+var errSink = errors.New("sink is full")
 
-func (r *recorder) Data(p []byte, in int64) error {
-	r.data = append(r.data, p...)
-	return nil
-}
-
-func (r *recorder) Checkpoint(cp codec.Checkpoint) error {
-	r.cps = append(r.cps, cp)
-	return nil
-}
-
-func (r *recorder) Pause(snapshot func() (codec.Snapshot, error)) error {
-	if r.stopAt == 0 || int64(len(r.data)) < r.stopAt {
-		return nil
+func (r *record) call() error {
+	if r.failAt--; r.failAt == 0 {
+		return errSink
 	}
+	return nil
+}
+
+func (r *record) Data(p []byte, in int64) error {
+	r.out.Write(p)
+	r.ins = append(r.ins, in)
+	return r.call()
+}
+
+func (r *record) Checkpoint(cp codec.Checkpoint) error {
+	r.cps = append(r.cps, cp)
+	return r.call()
+}
+
+func (r *record) Pause(snapshot func() (codec.Snapshot, error)) error {
 	s, err := snapshot()
-	r.snap = &s
-	return errors.Join(err, errStop)
+	if err != nil {
+		return err
+	}
+	r.snaps = append(r.snaps, s)
+	r.cpsAt = append(r.cpsAt, len(r.cps))
+	r.insAt = append(r.insAt, len(r.ins))
+	return r.call()
 }
 
 func content(n int) []byte {
+	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	b := make([]byte, n)
 	for i := range b {
-		b[i] = byte(i * i >> 7)
+		b[i] = byte(rng.Uint32())
 	}
 	return b
 }
 
-func TestScanDecode(t *testing.T) {
-	for _, n := range []int{0, 1, 99, 100, 101, 200, 300001} {
-		want := content(n)
-		var rec recorder
-		res, err := New().Scan(t.Context(), iotest.OneByteReader(bytes.NewReader(want)), codec.ScanOptions{SpanBytes: 100}, &rec)
-		if err != nil || res != (codec.Result{In: int64(n), Out: int64(n)}) {
-			t.Fatalf("%d bytes: result %+v, error %v", n, res, err)
+func TestScan(t *testing.T) {
+	ctx := context.Background()
+	for _, n := range []int{0, 1, dataBytes - 1, dataBytes, dataBytes + 1, DefaultSpanBytes, 2*DefaultSpanBytes + 1, pauseBytes + 3*dataBytes + 5} {
+		for _, span := range []int64{0, 100000, 3 * pauseBytes} {
+			if n > 4*DefaultSpanBytes && span != 0 {
+				continue // to save time
+			}
+			plain := content(n)
+			opt := codec.ScanOptions{SpanBytes: span, MaxOut: int64(n)}
+			rec := &record{}
+			res, err := New().Scan(ctx, bytes.NewReader(plain), opt, rec)
+			if want := (codec.Result{In: int64(n), Out: int64(n)}); err != nil || res != want {
+				t.Fatalf("%d bytes: got %+v, %v, want %+v", n, res, err, want)
+			}
+			if !bytes.Equal(rec.out.Bytes(), plain) {
+				t.Fatalf("%d bytes: the data differs", n)
+			}
+			if span == 0 {
+				span = DefaultSpanBytes
+			}
+			if want := max(1, (int64(n)+span-1)/span); int64(len(rec.cps)) != want {
+				t.Errorf("%d bytes, spans of %d: got %d checkpoints, want %d", n, span, len(rec.cps), want)
+			}
+			for i, cp := range rec.cps {
+				if want := (codec.Checkpoint{Out: int64(i) * span, In: int64(i) * span}); !reflect.DeepEqual(cp, want) {
+					t.Errorf("checkpoint %d: got %+v, want %+v", i, cp, want)
+				}
+			}
+			checkReader(t, plain, opt, rec)
+			checkResume(t, plain, opt, rec)
 		}
-		if !bytes.Equal(rec.data, want) {
-			t.Fatalf("%d bytes: wrong data", n)
+	}
+}
+
+func checkReader(t *testing.T, plain []byte, opt codec.ScanOptions, want *record) {
+	t.Helper()
+	got := &record{}
+	r := iotest.DataErrReader(iotest.HalfReader(bytes.NewReader(plain)))
+	if _, err := New().Scan(context.Background(), r, opt, got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.cps, want.cps) || !reflect.DeepEqual(got.ins, want.ins) {
+		t.Errorf("%d bytes: a scan depends on the reader's pieces", len(plain))
+	}
+}
+
+func checkResume(t *testing.T, plain []byte, opt codec.ScanOptions, want *record) {
+	t.Helper()
+	if len(want.snaps) < len(plain)/(32<<20) {
+		t.Errorf("%d bytes: only %d pauses", len(plain), len(want.snaps))
+	}
+	for i, snap := range want.snaps {
+		got := &record{}
+		res, err := New().Resume(context.Background(), bytes.NewReader(plain[snap.In:]), snap, opt, got)
+		if err != nil || res.Out != int64(len(plain)) {
+			t.Fatalf("snapshot at %d: %+v, %v", snap.Out, res, err)
 		}
-		if want := max(1, (n+99)/100); len(rec.cps) != want {
-			t.Errorf("%d bytes: %d checkpoints, want %d", n, len(rec.cps), want)
+		cps, ins := want.cps[want.cpsAt[i]:], want.ins[want.insAt[i]:]
+		if len(got.cps)+len(cps) > 0 && !reflect.DeepEqual(got.cps, cps) || len(got.ins)+len(ins) > 0 && !reflect.DeepEqual(got.ins, ins) {
+			t.Errorf("snapshot at %d: checkpoints %v, want %v; data to %v, want %v", snap.Out, got.cps, cps, got.ins, ins)
 		}
-		for _, cp := range rec.cps {
-			rest := want[cp.In:]
+		if !bytes.Equal(got.out.Bytes(), plain[snap.Out:]) {
+			t.Errorf("snapshot at %d: the data differs", snap.Out)
+		}
+	}
+}
+
+func TestDecode(t *testing.T) {
+	plain := content(300000)
+	for _, at := range []int64{0, 1, 100000} {
+		for _, n := range []int64{-1, 0, 1, dataBytes, dataBytes + 1, 200000} {
 			var got []byte
-			err := New().Decode(t.Context(), cp, bytes.NewReader(rest), int64(len(rest)), func(p []byte) error {
+			err := New().Decode(context.Background(), codec.Checkpoint{Out: at, In: at}, bytes.NewReader(plain[at:]), n, func(p []byte) error {
 				got = append(got, p...)
 				return nil
 			})
-			if err != nil || !bytes.Equal(got, rest) {
-				t.Fatalf("decode from %d: error %v, %d bytes, want %d", cp.In, err, len(got), len(rest))
+			if want := plain[at : at+max(0, n)]; err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes at %d: %v, got %d", n, at, err, len(got))
 			}
 		}
 	}
 }
 
-func TestResume(t *testing.T) {
-	want := bytes.Repeat(content(1<<20), 34)
-	whole := recorder{}
-	if _, err := New().Scan(t.Context(), bytes.NewReader(want), codec.ScanOptions{}, &whole); err != nil {
-		t.Fatal(err)
-	}
-	rec := recorder{stopAt: 1}
-	if _, err := New().Scan(t.Context(), bytes.NewReader(want), codec.ScanOptions{}, &rec); !errors.Is(err, errStop) {
-		t.Fatalf("got %v, want the sink's error", err)
-	}
-	rec.stopAt = 0
-	res, err := New().Resume(t.Context(), bytes.NewReader(want[rec.snap.In:]), *rec.snap, codec.ScanOptions{}, &rec)
-	if err != nil || res.Out != int64(len(want)) {
-		t.Fatalf("result %+v, error %v", res, err)
-	}
-	if !bytes.Equal(rec.data, whole.data) || len(rec.cps) != len(whole.cps) {
-		t.Errorf("resumed scan: %d bytes, %d checkpoints; one scan: %d, %d", len(rec.data), len(rec.cps), len(whole.data), len(whole.cps))
-	}
-}
-
 func TestErrors(t *testing.T) {
-	var rec recorder
-	if _, err := New().Scan(t.Context(), bytes.NewReader(content(5)), codec.ScanOptions{MaxOut: 4}, &rec); !errors.Is(err, codec.ErrTooLarge) {
-		t.Errorf("over MaxOut: got %v", err)
+	ctx := context.Background()
+	plain := content(200000)
+	drop := func([]byte) error { return nil }
+	cp := codec.Checkpoint{}
+	var e *codec.Error
+	if err := New().Decode(ctx, cp, bytes.NewReader(plain), 200001, drop); !errors.As(err, &e) || err.Error() != "tar stream, offset 200000: unexpected EOF" {
+		t.Errorf("too short: got %v", err)
 	}
-	if _, err := New().Scan(t.Context(), iotest.ErrReader(io.ErrUnexpectedEOF), codec.ScanOptions{}, &rec); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("cut reader: got %v", err)
+	for _, cp := range []codec.Checkpoint{{In: 1}, {In: -1, Out: -1}, {State: []byte{0}}, {Window: []byte{0}}} {
+		if err := New().Decode(ctx, cp, bytes.NewReader(plain), 1, drop); !errors.As(err, &e) {
+			t.Errorf("checkpoint %+v: got %v", cp, err)
+		}
 	}
-	if _, err := New().Resume(t.Context(), bytes.NewReader(nil), codec.Snapshot{In: 1, Out: 2}, codec.ScanOptions{}, &rec); err == nil {
-		t.Error("a snapshot whose offsets differ was taken")
+	for _, snap := range []codec.Snapshot{{}, {In: 1, State: []byte{0}}, {In: 9, Out: 9, State: []byte{8}}, {In: -1, Out: -1, State: []byte{0}}, {State: []byte{0, 0}}} {
+		if _, err := New().Resume(ctx, bytes.NewReader(plain), snap, codec.ScanOptions{}, &record{}); !errors.As(err, &e) {
+			t.Errorf("snapshot %+v: got %v", snap, err)
+		}
 	}
-	err := New().Decode(t.Context(), codec.Checkpoint{Out: 7, In: 7}, bytes.NewReader(content(3)), 4, func([]byte) error { return nil })
-	var ce *codec.Error
-	if !errors.As(err, &ce) || ce.In != 10 || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("cut stream: got %v", err)
+	if _, err := New().Scan(ctx, bytes.NewReader(plain), codec.ScanOptions{MaxOut: 199999}, &record{}); !errors.Is(err, codec.ErrTooLarge) {
+		t.Errorf("too large: got %v", err)
+	}
+	errRead := errors.New("the wire broke")
+	r := io.MultiReader(bytes.NewReader(plain), iotest.ErrReader(errRead))
+	if _, err := New().Scan(ctx, r, codec.ScanOptions{}, &record{}); !errors.Is(err, errRead) {
+		t.Errorf("reader: got %v", err)
+	}
+	if err := New().Decode(ctx, cp, iotest.ErrReader(errRead), 1, drop); !errors.Is(err, errRead) {
+		t.Errorf("reader: got %v from Decode", err)
+	}
+	for call := 1; call <= 5; call++ { // a checkpoint and four pieces
+		if _, err := New().Scan(ctx, bytes.NewReader(plain), codec.ScanOptions{}, &record{failAt: call}); err != errSink {
+			t.Errorf("call %d of the sink: got %v", call, err)
+		}
+	}
+	if err := New().Decode(ctx, cp, bytes.NewReader(plain), 1, func([]byte) error { return errSink }); err != errSink {
+		t.Errorf("emit: got %v", err)
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := New().Scan(canceled, bytes.NewReader(plain), codec.ScanOptions{}, &record{}); err != context.Canceled {
+		t.Errorf("ctx: got %v", err)
+	}
+	if err := New().Decode(canceled, cp, bytes.NewReader(plain), 1, drop); err != context.Canceled {
+		t.Errorf("ctx: got %v from Decode", err)
 	}
 }
