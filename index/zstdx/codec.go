@@ -32,6 +32,8 @@ const (
 type zstdCodec struct {
 	// everyBlock makes every block boundary a checkpoint, whatever it costs: for tests.
 	everyBlock bool
+	// pause is the distance of calls of Sink.Pause, 0 for pauseEvery: for tests.
+	pause int64
 }
 
 var _ codec.Codec = zstdCodec{}
@@ -49,14 +51,14 @@ func (zstdCodec) Name() string { return "zstd" }
 
 // Scan implements codec.Codec.
 func (c zstdCodec) Scan(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink codec.Sink) (codec.Result, error) {
-	s := newScanner(ctx, r, c.fill(opt), sink, c.everyBlock)
+	s := newScanner(ctx, r, c.fill(opt), sink, c)
 	defer s.close()
 	return s.run()
 }
 
 // Resume implements codec.Codec.
 func (c zstdCodec) Resume(ctx context.Context, r io.Reader, sn codec.Snapshot, opt codec.ScanOptions, sink codec.Sink) (codec.Result, error) {
-	s := newScanner(ctx, r, c.fill(opt), sink, c.everyBlock)
+	s := newScanner(ctx, r, c.fill(opt), sink, c)
 	defer s.close()
 	if err := s.restore(sn); err != nil {
 		return codec.Result{}, &codec.Error{Codec: "zstd", In: sn.In, Err: err}

@@ -33,15 +33,21 @@ type scanner struct {
 
 	dataFrom int64 // what was decoded before this offset, the sink has seen
 	paused   int64 // offset of the last Pause
+
+	pauseEvery int64
 }
 
 var inputs = sync.Pool{New: func() any { return newInput() }}
 
-func newScanner(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink codec.Sink, every bool) *scanner {
+func newScanner(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink codec.Sink, c zstdCodec) *scanner {
 	s := &scanner{ctx: ctx, in: inputs.Get().(*input), opt: opt, sink: sink, dec: newDecoder(), budget: newBudget()}
 	s.in.reset(r, 0)
 	s.dec.note = true
-	s.place = placer{minDist: opt.SpanBytes / 4 * 3, maxDist: opt.MaxSpanBytes, overhang: opt.Overhang, every: every}
+	s.place = placer{minDist: opt.SpanBytes / 4 * 3, maxDist: opt.MaxSpanBytes, overhang: opt.Overhang, every: c.everyBlock}
+	s.pauseEvery = pauseEvery
+	if c.pause > 0 {
+		s.pauseEvery = c.pause
+	}
 	s.look.room(0, opt.SpanBytes, opt.MaxSpanBytes, opt.Overhang)
 	return s
 }
@@ -265,7 +271,7 @@ func (s *scanner) end() error {
 // pause gives the sink its chance to save the place.
 func (s *scanner) pause() error {
 	out := s.dec.hist.pos
-	if out-s.paused < pauseEvery || out < s.dataFrom {
+	if out-s.paused < s.pauseEvery || out < s.dataFrom {
 		return nil
 	}
 	s.paused = out

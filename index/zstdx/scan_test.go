@@ -14,15 +14,15 @@ var levels = []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.Spee
 
 // TestLevels reads every span of streams of the stock encoder at all levels.
 func TestLevels(t *testing.T) {
-	data := madeUp(1, 6<<20)
+	data := madeUp(1, 2<<20)
 	for _, level := range levels {
+		stream := compress(t, data, zstd.WithEncoderLevel(level))
 		for _, opt := range []codec.ScanOptions{
 			{Overhang: 64 << 10},
 			{SpanBytes: 256 << 10, Overhang: 64 << 10},
 			{SpanBytes: 100, MaxSpanBytes: 300 << 10},
 		} {
 			t.Run(fmt.Sprintf("%v/%d", level, opt.SpanBytes), func(t *testing.T) {
-				stream := compress(t, data, zstd.WithEncoderLevel(level))
 				c := scan(t, zstdCodec{}, stream, opt)
 				if !bytes.Equal(c.out, data) {
 					t.Fatal("decoded bytes differ")

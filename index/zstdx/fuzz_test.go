@@ -1,0 +1,88 @@
+package zstdx
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/shalefs/shalefs/index/codec"
+)
+
+// fuzzOpt keeps the work and the memory of one input small.
+var fuzzOpt = codec.ScanOptions{SpanBytes: 1 << 10, MaxSpanBytes: 64 << 10, Overhang: 1 << 10, MaxWindow: 1 << 20, MaxOut: 1 << 20}
+
+func seeds(f *testing.F) [][]byte {
+	var all [][]byte
+	for _, s := range streams(f) {
+		if len(s) < 100<<10 {
+			all = append(all, s)
+		}
+	}
+	return append(all, compress(f, madeUp(20, 3000)), encodeAll(f, madeUp(21, 700)))
+}
+
+// FuzzScan compares Scan with the stock decoder: the same bytes, or both refuse. Two
+// differences are known: limits that only we have here (window, output), and a stream that
+// only the stock decoder takes, or only we, is reported with the reason by the messages.
+func FuzzScan(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		c := &collect{}
+		_, err := zstdCodec{}.Scan(context.Background(), bytes.NewReader(stream), fuzzOpt, c)
+		if isTooLarge(err) {
+			return
+		}
+		want, stockErr := stock(stream)
+		if (err == nil) != (stockErr == nil) {
+			if lenient(err, stockErr) {
+				return
+			}
+			t.Fatalf("Scan: %v, stock decoder: %v", err, stockErr)
+		}
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(c.out, want) {
+			t.Fatal("decoded bytes differ")
+		}
+		checkSpans(t, stream, c, fuzzOpt.Overhang)
+		checkDictionaries(t, stream, c, fuzzOpt.Overhang)
+	})
+}
+
+// FuzzDecode gives Decode hostile checkpoints: no panic, and no more bytes than asked for.
+func FuzzDecode(f *testing.F) {
+	stream := compress(f, madeUp(22, 400<<10))
+	for i, cp := range scan(f, zstdCodec{everyBlock: true}, stream, codec.ScanOptions{SpanBytes: 1}).cps {
+		f.Add(cp.State, cp.Window, stream[cp.In:min(int64(len(stream)), cp.In+60<<10)], uint32(1000*i))
+	}
+	f.Fuzz(func(t *testing.T, st, window, stream []byte, n uint32) {
+		want := int64(n % (1 << 20))
+		got := int64(0)
+		err := New().Decode(context.Background(), codec.Checkpoint{Out: 1 << 30, State: st, Window: window},
+			bytes.NewReader(stream), want, func(p []byte) error {
+				got += int64(len(p))
+				return nil
+			})
+		if got > want || err == nil && got != want {
+			t.Fatalf("%d bytes of %d: %v", got, want, err)
+		}
+	})
+}
+
+// FuzzResume gives Resume hostile snapshots.
+func FuzzResume(f *testing.F) {
+	stream := compress(f, madeUp(23, 500<<10), zstd.WithWindowSize(256<<10))
+	c := zstdCodec{pause: 128 << 10}
+	_, all := snapshots(f, c, stream, fuzzOpt)
+	for _, s := range all {
+		f.Add(s.sn.State, s.sn.Out, stream[s.sn.In:min(int64(len(stream)), s.sn.In+30<<10)])
+	}
+	f.Fuzz(func(t *testing.T, st []byte, out int64, stream []byte) {
+		_, _ = c.Resume(context.Background(), bytes.NewReader(stream), codec.Snapshot{In: 10, Out: out, State: st}, fuzzOpt, &counter{})
+	})
+}
