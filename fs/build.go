@@ -66,7 +66,7 @@ func (b *builder) add(parent uint32, name string, kind tarx.Kind) (uint32, error
 	if len(name) > maxName {
 		return noNode, fmt.Errorf("name of %d bytes, at most %d are allowed: %w", len(name), maxName, layout.ErrInvalid)
 	}
-	if len(b.nodes) > b.max {
+	if len(b.nodes)-int(rootNode+1) >= b.max {
 		return noNode, fmt.Errorf("more than %d files and directories (option MaxEntries): %w", b.max, layout.ErrTooLarge)
 	}
 	if len(b.names)+1+len(name) > maxNamesHeap {

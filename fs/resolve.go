@@ -15,12 +15,9 @@ import (
 // Errors: io/fs.ErrNotExist, ErrNotDirectory, ErrLoop, with the path.
 func (t *Tree) Resolve(path string, nofollow bool) (Ino, error) {
 	cur, rest, steps := Root, path, 0
-	var name string
 	for rest != "" {
-		name, rest, _ = strings.Cut(rest, "/")
-		if t.rec(cur).kind() != tarx.Directory {
-			return 0, fmt.Errorf("%s: %w", path, ErrNotDirectory)
-		}
+		name, after, slash := strings.Cut(rest, "/")
+		rest = after
 		switch name {
 		case "", ".":
 			continue
@@ -32,27 +29,26 @@ func (t *Tree) Resolve(path string, nofollow bool) (Ino, error) {
 		if !ok {
 			return 0, fmt.Errorf("%s: %w", path, iofs.ErrNotExist)
 		}
-		if t.rec(next).kind() != tarx.Symlink || nofollow && rest == "" {
-			if rest != "" && t.rec(next).kind() != tarx.Directory {
-				return 0, fmt.Errorf("%s: %w", path, ErrNotDirectory)
+		switch kind := t.rec(next).kind(); {
+		case kind == tarx.Symlink && (slash || !nofollow):
+			if steps++; steps > maxSymlinks {
+				return 0, fmt.Errorf("%s: %w", path, ErrLoop)
 			}
+			target, err := t.Readlink(next)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+			if strings.HasPrefix(target, "/") {
+				cur = Root
+			}
+			if slash {
+				target += "/"
+			}
+			rest = target + rest
+		case kind != tarx.Directory && slash:
+			return 0, fmt.Errorf("%s: %w", path, ErrNotDirectory)
+		default:
 			cur = next
-			continue
-		}
-		if steps++; steps > maxSymlinks {
-			return 0, fmt.Errorf("%s: %w", path, ErrLoop)
-		}
-		target, err := t.Readlink(next)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
-		}
-		if strings.HasPrefix(target, "/") {
-			cur = Root
-		}
-		if rest != "" || strings.HasSuffix(target, "/") {
-			rest = target + "/" + rest
-		} else {
-			rest = target
 		}
 	}
 	return cur, nil

@@ -8,5 +8,6 @@
 // TYPE is dir, file, link, sym, chr, blk, fifo, or a quoted type flag such as "V". Words
 // may be quoted as in Go. Keys: uid, gid, mtime (seconds, also with a fraction), dev
 // (MAJOR:MINOR), data (content), fill (content of so many bytes), x.NAME (an xattr),
-// pax.NAME (any PAX record), gnu (any value: GNU format). Empty lines and lines that start with # are skipped.
+// pax.NAME (any PAX record), gnu (any value: GNU format), raw (a ustar header
+// made by hand, which says that the content has so many bytes, or as many as it has if empty). Empty lines and lines that start with # are skipped.
 package fstest

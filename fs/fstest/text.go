@@ -12,7 +12,7 @@ import (
 // Tar makes a tar from a layer's text.
 func Tar(text string) ([]byte, error) {
 	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
+	w := &tarWriter{tar.NewWriter(&buf), &buf}
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -33,7 +33,7 @@ var types = map[string]byte{
 	"chr": tar.TypeChar, "blk": tar.TypeBlock, "fifo": tar.TypeFifo,
 }
 
-func writeLine(w *tar.Writer, line string) error {
+func writeLine(w *tarWriter, line string) error {
 	words, err := split(line)
 	if err != nil {
 		return err
@@ -67,6 +67,12 @@ func writeLine(w *tar.Writer, line string) error {
 		if err != nil {
 			return err
 		}
+	}
+	if raw, ok := h.PAXRecords[rawKey]; ok {
+		return writeRaw(w, h, raw, data)
+	}
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		h = &tar.Header{Typeflag: h.Typeflag, Name: h.Name, PAXRecords: h.PAXRecords}
 	}
 	if len(h.PAXRecords) == 0 {
 		h.PAXRecords = nil
@@ -107,6 +113,8 @@ func setKey(h *tar.Header, key, value string, data []byte) ([]byte, error) {
 		return Fill(int(number())), nil
 	case key == "uname":
 		h.Uname = value
+	case key == rawKey:
+		h.PAXRecords[rawKey] = value
 	case key == "gnu":
 		h.Format = tar.FormatGNU
 	case strings.HasPrefix(key, "x."):
