@@ -1,0 +1,64 @@
+package index
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/shalefs/shalefs/index/tarx"
+)
+
+// TestFromWalk: a tar whose headers were walked reads as one that was indexed, but
+// nothing of it has a digest, and nothing is kept.
+func TestFromWalk(t *testing.T) {
+	stream := sampleTar(t, 50, 1<<20, 3<<20)
+	blob := newBlob(stream)
+	b, stats, err := FromWalk(t.Context(), blob, tarx.WalkOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats.Requests == 0 || stats.Bytes >= int64(len(stream))/2 {
+		t.Errorf("%d requests, %d bytes of %d", stats.Requests, stats.Bytes, len(stream))
+	}
+	l, err := OpenBytes(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Bound() || l.HasDigests() || l.Format() != "tar" {
+		t.Errorf("bound %v, digests %v, format %s", l.Bound(), l.HasDigests(), l.Format())
+	}
+	checkLayout(t, l)
+	checkReads(t, l, blob, stream, 50)
+	if _, _, _, ok := l.Object(0); ok {
+		t.Error("a chunk that nothing binds has a name in the cache")
+	}
+	ours := build(t, blob, Want{}, BuildOptions{})
+	if err := Compare(l, ours); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := FromWalk(t.Context(), newBlob(stream[:3<<20]), tarx.WalkOptions{}); !errors.Is(err, ErrLayer) {
+		t.Errorf("cut tar: %v", err)
+	}
+}
+
+// TestFromFile: an artifact's blob, unread.
+func TestFromFile(t *testing.T) {
+	data := make([]byte, 300_000)
+	for i := range data {
+		data[i] = byte(i >> 8)
+	}
+	blob := newBlob(data)
+	b, err := FromFile(blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := OpenBytes(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLayout(t, l)
+	checkReads(t, l, blob, data, 20)
+	ours := build(t, blob, Want{File: true}, BuildOptions{})
+	if err := Compare(l, ours); err != nil {
+		t.Error(err)
+	}
+}
