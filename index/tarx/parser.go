@@ -73,9 +73,9 @@ func (p *Parser) Trailing() int64 { return p.st.Trailing }
 // Entries is the number of entries so far, skipped ones too.
 func (p *Parser) Entries() int64 { return p.st.Entries }
 
-// skippable is how many of the next bytes are content or padding, which a walk can
-// pass without looking at them.
-func (p *Parser) skippable() int64 {
+// Skippable is how many of the next bytes are content or padding, which nobody needs to
+// look at to know what comes after them.
+func (p *Parser) Skippable() int64 {
 	switch p.st.Phase {
 	case inContent, inSkip:
 		return addClamp(p.st.Left, p.st.Pad)
@@ -85,8 +85,10 @@ func (p *Parser) skippable() int64 {
 	return 0
 }
 
-// skip passes n bytes, at most skippable, as if they had been written.
-func (p *Parser) skip(n int64) error {
+// Skip passes n bytes, at most Skippable, as if they had been written, but the Handler
+// does not see them. Errors as Write.
+func (p *Parser) Skip(n int64) error {
+	n = min(n, p.Skippable())
 	for n > 0 && p.err == nil {
 		k := min(n, p.st.Left)
 		p.st.Left -= k

@@ -113,11 +113,11 @@ func (w *walker) run(ctx context.Context) error {
 
 // jump passes the rest of a long content, and says whether it did.
 func (w *walker) jump() (bool, error) {
-	n := min(w.p.skippable(), w.size-w.p.Offset())
+	n := min(w.p.Skippable(), w.size-w.p.Offset())
 	if n <= w.opt.Gap {
 		return false, nil
 	}
-	return true, w.p.skip(n)
+	return true, w.p.Skip(n)
 }
 
 // read makes one request at the parser's place.
@@ -152,8 +152,8 @@ func (w *walker) read(ctx context.Context) ([]byte, error) {
 // take gives b to the parser, passing contents without a look.
 func (w *walker) take(b []byte) error {
 	for len(b) > 0 && !w.p.Ended() {
-		if n := min(w.p.skippable(), int64(len(b))); n > 0 {
-			if err := w.p.skip(n); err != nil {
+		if n := min(w.p.Skippable(), int64(len(b))); n > 0 {
+			if err := w.p.Skip(n); err != nil {
 				return err
 			}
 			b = b[n:]
