@@ -77,6 +77,9 @@ func refutes(err error) bool {
 func (img *Image) bind(ctx context.Context, l *Layer, blob layout.Blob) error {
 	f := newFinder(img)
 	b, err := f.pass(ctx, l, blob, false)
+	if err == nil && l.packed {
+		err = img.pack.Complete(ctx) // what is not here cannot be compared
+	}
 	var ours *index.Layer
 	if err == nil {
 		if ours, err = index.OpenBytes(b); err == nil {

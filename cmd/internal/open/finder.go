@@ -6,10 +6,13 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"os"
+	"sync"
 
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/index/share"
+	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/layout"
 	"github.com/shalefs/shalefs/lazy"
 	"github.com/shalefs/shalefs/lazy/cache"
@@ -32,6 +35,9 @@ const (
 type finder struct {
 	img *Image
 	opt Options
+
+	packOnce sync.Once
+	packErr  error
 }
 
 func newFinder(img *Image) *finder { return &finder{img: img, opt: img.opt} }
@@ -45,7 +51,111 @@ func (f *finder) find(ctx context.Context, l *Layer) (err error) {
 		l.Source = SourceCache
 		return nil
 	}
+	pinned := f.opt.IndexDigest != ""
+	if pinned || f.borrows(l) {
+		for _, source := range []func(context.Context, *Layer) (bool, error){f.ours, f.walk} {
+			if found, err := source(ctx, l); found || err != nil {
+				return err
+			}
+		}
+	}
 	return f.build(ctx, l)
+}
+
+// borrows reports whether an index that nothing binds to the layer may be used.
+func (f *finder) borrows(l *Layer) bool {
+	if f.opt.Trust == TrustStrict {
+		return false
+	}
+	why, err := f.img.Cache.GetDoc("refuted", docName(l.Descriptor.Digest))
+	if err == nil {
+		f.img.logger.Warn("an index of this layer was refuted before: a new one is made", "layer", l.Descriptor.Digest, "why", string(why))
+	}
+	return err != nil
+}
+
+// ours takes the index from our artifact beside the image.
+func (f *finder) ours(ctx context.Context, l *Layer) (bool, error) {
+	f.packOnce.Do(func() { f.packErr = f.discover(ctx) })
+	if f.img.pack == nil {
+		if f.opt.IndexDigest != "" {
+			return false, fmt.Errorf("index artifact %s: %w", f.opt.IndexDigest, f.packErr)
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		return false, nil
+	}
+	x, ok := f.img.pack.Layer(l.Descriptor.Digest)
+	if !ok {
+		return false, nil
+	}
+	if err := x.For(l.Descriptor.Digest, l.Descriptor.Size, l.DiffID); err != nil {
+		if f.opt.IndexDigest != "" {
+			return false, err
+		}
+		f.img.logger.Warn("the pushed index is not used", "layer", l.Descriptor.Digest, "err", err)
+		return false, nil
+	}
+	l.Index, l.Source, l.packed = x, SourceOurs, true
+	return true, nil
+}
+
+// discover looks for our artifact, once for all layers.
+func (f *finder) discover(ctx context.Context) error {
+	pack, err := share.Discover(ctx, f.img.store, f.img.Meta.Descriptor, share.Options{
+		Docs: f.img.Cache, Logger: f.img.logger, Digest: f.opt.IndexDigest,
+	})
+	if err != nil {
+		if !errors.Is(err, layout.ErrNotFound) {
+			f.img.logger.Warn("no pushed index could be looked for", "err", err)
+		}
+		return err
+	}
+	f.img.pack = pack
+	return nil
+}
+
+// Limits of a walk over the headers of a plain tar: beyond them, or below walkLeast, a
+// pass over the layer costs less.
+const (
+	walkLeast    = 16 << 20 // bytes of blob
+	walkRequests = 200
+	walkShare    = 8 // the walk may read one part in so many of the blob
+)
+
+// walk makes the index of a plain tar from its headers.
+func (f *finder) walk(ctx context.Context, l *Layer) (bool, error) {
+	compression, err := layout.LayerCompression(l.Descriptor.MediaType)
+	if err != nil || compression != "" || l.Descriptor.Size < walkLeast {
+		return false, nil
+	}
+	name := docName(l.Descriptor.Digest)
+	b, err := f.img.Cache.GetDoc("borrowed", name)
+	if err != nil {
+		b, _, err = index.FromWalk(ctx, l.blob, tarx.WalkOptions{MaxRequests: walkRequests, MaxBytes: l.Descriptor.Size / walkShare})
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, layout.ErrUnavailable) || errors.Is(err, layout.ErrUnauthorized) || errors.Is(err, layout.ErrNotFound) {
+				return false, err
+			}
+			f.img.logger.Info("the headers were not walked to the end", "layer", l.Descriptor.Digest, "err", err)
+			l.NotLazy = "its headers could not be walked: " + err.Error()
+			return false, nil
+		}
+		if err := f.img.Cache.PutDoc("borrowed", name, b); err != nil {
+			f.img.logger.Debug("not kept in the cache", "what", name, "err", err)
+		}
+	}
+	x, err := index.OpenBytes(b)
+	if err == nil {
+		err = x.For(l.Descriptor.Digest, l.Descriptor.Size, l.DiffID)
+	}
+	if err != nil {
+		f.img.logger.Warn("the index from a walk is not used", "layer", l.Descriptor.Digest, "err", err)
+		return false, nil
+	}
+	l.Index, l.Source = x, SourceWalk
+	return true, nil
 }
 
 // kept opens the layer's index in the cache. One that is damaged, of another version

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shalefs/shalefs/fs"
 	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/index/share"
 	"github.com/shalefs/shalefs/layout"
 	"github.com/shalefs/shalefs/lazy"
 )
@@ -26,6 +27,7 @@ type Image struct {
 	Content *fs.LayerContent
 	Group   *lazy.Group
 
+	pack       *share.Pack // of the layers with SourceOurs
 	background sync.WaitGroup
 	stop       context.CancelFunc
 }
@@ -40,7 +42,8 @@ type Layer struct {
 	NotLazy    string // why the whole layer was read for it, or empty
 	Loader     *lazy.Loader
 
-	blob layout.Blob
+	blob   layout.Blob
+	packed bool // Index belongs to the image's pack
 
 	mu       sync.Mutex // guards what follows
 	checking string     // state of the check behind an unbound index, or empty
@@ -163,12 +166,15 @@ func (img *Image) Close() error {
 		err = errors.Join(err, img.Group.Close())
 	}
 	for _, l := range img.Each() {
-		if l.Index != nil {
+		if l.Index != nil && !l.packed {
 			err = errors.Join(err, l.Index.Close())
 		}
 		if l.blob != nil {
 			err = errors.Join(err, l.blob.Close())
 		}
+	}
+	if img.pack != nil {
+		err = errors.Join(err, img.pack.Close())
 	}
 	return errors.Join(err, img.Session.Close())
 }

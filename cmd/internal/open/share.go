@@ -2,16 +2,36 @@ package open
 
 import (
 	"context"
-	"fmt"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/shalefs/shalefs/layout"
+	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/index/share"
 )
 
-// PushIndexes stores the indexes of the image, and a profile unless its path is empty, beside it.
+// PushIndexes stores the indexes of the image beside it, and a profile unless its path
+// is empty. Indexes that nothing binds are checked first.
 func (img *Image) PushIndexes(ctx context.Context, profile string) (ocispec.Descriptor, error) {
-	return ocispec.Descriptor{}, fmt.Errorf("push: %w", layout.ErrUnsupported)
+	p, err := img.Pusher()
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if err := img.BindAll(ctx); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	var layers []*index.Layer
+	for _, l := range img.Each() {
+		x := l.Index
+		if l.Source != SourceCache && l.Source != SourcePass {
+			// What was borrowed is bound now; the index that was built to compare is whole.
+			if k := newFinder(img).kept(l); k != nil {
+				defer func() { _ = k.Close() }() // a mapping
+				x = k
+			}
+		}
+		layers = append(layers, x)
+	}
+	return share.Push(ctx, p, img.Meta.Descriptor, layers)
 }
 
 // pushedProfile reads the profile that was pushed with the indexes.
