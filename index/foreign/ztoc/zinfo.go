@@ -42,7 +42,8 @@ func (l *Layer) info(f *buffer, info table, layerSize int64) error {
 	switch algorithm {
 	case algorithmGzip:
 		l.Format = Gzip
-		if err := l.seeks(packed, count, layerSize); err != nil {
+		first, err := l.seeks(packed, count, layerSize)
+		if err != nil {
 			return err
 		}
 		for i := range l.Seeks {
@@ -55,7 +56,7 @@ func (l *Layer) info(f *buffer, info table, layerSize int64) error {
 				ends = append(ends, end)
 			}
 		}
-		// What its maker hashed of the first span starts with the stream.
+		l.Spans[0].In = first // what its maker hashed begins there
 		ends = append(ends, layerSize)
 	case algorithmNone:
 		l.Format = Uncompressed
@@ -85,10 +86,11 @@ func (l *Layer) info(f *buffer, info table, layerSize int64) error {
 	return nil
 }
 
-// seeks reads the checkpoints of a gzip layer.
-func (l *Layer) seeks(b []byte, count, layerSize int64) error {
+// seeks reads the checkpoints of a gzip layer. It returns where the first one says that
+// deflate data begins.
+func (l *Layer) seeks(b []byte, count, layerSize int64) (first int64, err error) {
 	if len(b) < headBytes || int64(int32(binary.LittleEndian.Uint32(b))) != count || count < 1 {
-		return foreign.Invalidf("ztoc: checkpoints")
+		return 0, foreign.Invalidf("ztoc: checkpoints")
 	}
 	b = b[headBytes:]
 	// The first is the stream's start, whatever it says: its window is of no use, and
@@ -96,25 +98,29 @@ func (l *Layer) seeks(b []byte, count, layerSize int64) error {
 	l.Seeks = []foreign.Seek{{}}
 	switch int64(len(b)) {
 	case count * pointBytes:
-		b = b[pointBytes:]
+		first, b = int64(binary.LittleEndian.Uint64(b)), b[pointBytes:]
 	case (count - 1) * pointBytes:
+		first = min(10, layerSize)
 	default:
-		return foreign.Invalidf("ztoc: %d bytes of checkpoints for %d", len(b), count)
+		return 0, foreign.Invalidf("ztoc: %d bytes of checkpoints for %d", len(b), count)
 	}
 	for ; len(b) > 0; b = b[pointBytes:] {
 		in, out, bits := int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:])), b[16]
 		before := l.Seeks[len(l.Seeks)-1]
 		s := foreign.Seek{In: in, Out: out, Window: b[17:pointBytes:pointBytes]}
 		if bits > 7 || out <= before.Out || out > l.Size || in > layerSize {
-			return foreign.Invalidf("ztoc: checkpoint at %d of the tar, %d of the layer", out, in)
+			return 0, foreign.Invalidf("ztoc: checkpoint at %d of the tar, %d of the layer", out, in)
 		}
 		if bits > 0 {
 			s.In, s.Bit = in-1, 8-bits
 		}
 		if s.In < before.In || s.In == before.In && s.Bit <= before.Bit {
-			return foreign.Invalidf("ztoc: checkpoint at %d of the tar, %d of the layer", out, in)
+			return 0, foreign.Invalidf("ztoc: checkpoint at %d of the tar, %d of the layer", out, in)
 		}
 		l.Seeks = append(l.Seeks, s)
 	}
-	return nil
+	if len(l.Seeks) > 1 && first > l.Seeks[1].In || first < 0 || first > layerSize {
+		return 0, foreign.Invalidf("ztoc: first checkpoint at %d of the layer", first)
+	}
+	return first, nil
 }

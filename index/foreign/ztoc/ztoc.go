@@ -151,4 +151,3 @@ func record(f *buffer, m table) (r *foreign.Record, at int64, err error) {
 	}
 	return r, at, nil
 }
-
