@@ -21,13 +21,21 @@ const (
 	// PackMediaType is the type of its one blob.
 	PackMediaType = "application/vnd.shalefs.index.pack.v1"
 
+	// ProfileMediaType is the type of the profile that may accompany it.
+	ProfileMediaType = "application/vnd.shalefs.profile.v1"
+
 	// Annotations of the artifact's manifest.
-	annPack       = "vnd.shalefs.index.pack"      // digest of the pack
-	annPackSize   = "vnd.shalefs.index.pack.size" // its size in bytes
-	annHead       = "vnd.shalefs.index.head"      // digest of its head
-	annHeadSize   = "vnd.shalefs.index.head.size" // its size in bytes
-	annLayer      = "vnd.shalefs.index.layer"     // on the blob: digests of the layers, separated by commas
+	annPack        = "vnd.shalefs.index.pack"         // digest of the pack
+	annPackSize    = "vnd.shalefs.index.pack.size"    // its size in bytes
+	annHead        = "vnd.shalefs.index.head"         // digest of its head
+	annHeadSize    = "vnd.shalefs.index.head.size"    // its size in bytes
+	annProfile     = "vnd.shalefs.index.profile"      // digest of the profile, if there is one
+	annProfileSize = "vnd.shalefs.index.profile.size" // its size in bytes
+	annLayer       = "vnd.shalefs.index.layer"        // on the blob: digests of the layers, separated by commas
+
 	maxCandidates = 4
+	// maxProfile bounds a profile in bytes.
+	maxProfile = 16 << 20
 )
 
 // Options are the settings of Discover. The zero value works.
@@ -43,13 +51,20 @@ type Options struct {
 
 // found is where a pack is. It is kept as a document.
 type found struct {
-	Artifact ocispec.Descriptor // the manifest, or only its digest
-	Pack     digest.Digest
-	Size     int64
-	Head     digest.Digest
-	HeadSize int64
+	Artifact    ocispec.Descriptor // the manifest, or only its digest
+	Pack        digest.Digest
+	Size        int64
+	Head        digest.Digest
+	HeadSize    int64
+	Profile     digest.Digest // empty if there is none
+	ProfileSize int64
 	// Checked says that this was read in the manifest itself, not in a list of referrers.
 	Checked bool
+}
+
+// blob is the descriptor of the pack.
+func (f *found) blob() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: PackMediaType, Digest: f.Pack, Size: f.Size}
 }
 
 // Discover finds the indexes that were pushed for an image, given its manifest, and
@@ -110,15 +125,9 @@ func fromDocs(s layout.Store, image ocispec.Descriptor, opt Options) *Pack {
 	if err != nil {
 		return nil
 	}
-	p.open = opener(s, f)
+	p.store = s
 	p.pin(opt.Digest)
 	return p
-}
-
-func opener(s layout.Store, f found) func(ctx context.Context) (layout.Blob, error) {
-	return func(ctx context.Context) (layout.Blob, error) {
-		return s.Blob(ctx, ocispec.Descriptor{MediaType: PackMediaType, Digest: f.Pack, Size: f.Size})
-	}
 }
 
 // openArtifact opens the pack of one artifact.
@@ -131,8 +140,7 @@ func openArtifact(ctx context.Context, s layout.Store, image, d ocispec.Descript
 			return nil, err
 		}
 	}
-	open := opener(s, f)
-	blob, err := open(ctx)
+	blob, err := s.Blob(ctx, f.blob())
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +149,7 @@ func openArtifact(ctx context.Context, s layout.Store, image, d ocispec.Descript
 		_ = blob.Close()
 		return nil, err
 	}
-	p.blob, p.open = blob, open
+	p.blob, p.store = blob, s
 	if opt.Docs != nil {
 		if b, err := json.Marshal(f); err == nil {
 			if err := opt.Docs.PutDoc(docFound, image.Digest.String(), b); err != nil {
@@ -160,6 +168,30 @@ func (p *Pack) pin(want digest.Digest) {
 			l.Bind()
 		}
 	}
+}
+
+// Profile reads the profile that was pushed with the indexes, and checks its digest.
+// Errors: layout.ErrNotFound if there is none; those of the store.
+func (p *Pack) Profile(ctx context.Context) ([]byte, error) {
+	f := p.found
+	if f.Profile == "" {
+		return nil, fmt.Errorf("profile: %w", layout.ErrNotFound)
+	}
+	if p.docs != nil {
+		if b, err := p.docs.GetDoc(docProfile, f.Profile.String()); err == nil && f.Profile.Algorithm().FromBytes(b) == f.Profile {
+			return b, nil
+		}
+	}
+	b, err := p.store.Document(ctx, ocispec.Descriptor{MediaType: ProfileMediaType, Digest: f.Profile, Size: f.ProfileSize}, false)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if p.docs != nil {
+		if err := p.docs.PutDoc(docProfile, f.Profile.String(), b); err != nil {
+			p.log.Debug("profile is not kept", "err", err)
+		}
+	}
+	return b, nil
 }
 
 func openHead(ctx context.Context, blob layout.Blob, f found, opt Options) (*Pack, error) {
@@ -208,7 +240,12 @@ func foundIn(a map[string]string) (f found, err error) {
 	var err1, err2 error
 	f.Size, err1 = strconv.ParseInt(a[annPackSize], 10, 64)
 	f.HeadSize, err2 = strconv.ParseInt(a[annHeadSize], 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
+	var err3 error
+	if p := a[annProfile]; p != "" {
+		f.Profile = digest.Digest(p)
+		f.ProfileSize, err3 = strconv.ParseInt(a[annProfileSize], 10, 64)
+	}
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return f, fmt.Errorf("%w: annotations: %w", layout.ErrInvalid, err)
 	}
 	return f, f.check()
@@ -220,6 +257,14 @@ func (f *found) check() error {
 	}
 	if f.Size < 0 || f.HeadSize < 0 || f.HeadSize > f.Size {
 		return fmt.Errorf("%w: head of %d bytes in a pack of %d", layout.ErrInvalid, f.HeadSize, f.Size)
+	}
+	if f.Profile != "" {
+		if err := f.Profile.Validate(); err != nil {
+			return fmt.Errorf("%w: %w", layout.ErrInvalid, err)
+		}
+		if f.ProfileSize < 0 || f.ProfileSize > maxProfile {
+			return fmt.Errorf("%w: profile of %d bytes", layout.ErrTooLarge, f.ProfileSize)
+		}
 	}
 	if f.HeadSize > maxHead {
 		return fmt.Errorf("%w: head of %d bytes", layout.ErrTooLarge, f.HeadSize)

@@ -25,15 +25,16 @@ type Docs interface {
 
 // The kinds of documents.
 const (
-	docFound = "pack"       // by the digest of the image's manifest: where its pack is
-	docHead  = "pack-head"  // by the digest of the pack
-	docPiece = "pack-piece" // by the digest of the pack and the offset
+	docFound   = "pack"         // by the digest of the image's manifest: where its pack is
+	docHead    = "pack-head"    // by the digest of the pack
+	docPiece   = "pack-piece"   // by the digest of the pack and the offset
+	docProfile = "pack-profile" // by the digest of the profile
 )
 
 // A Pack is an open pack. It is safe for concurrent use.
 type Pack struct {
 	blob   layout.Blob // of the pack; nil if only the cache is there
-	open   func(ctx context.Context) (layout.Blob, error)
+	store  layout.Store
 	found  found
 	docs   Docs // may be nil
 	log    *slog.Logger
@@ -343,7 +344,7 @@ func (p *Pack) theBlob(ctx context.Context) (layout.Blob, error) {
 		return nil, ctx.Err()
 	}
 	if p.blob == nil {
-		b, err := p.open(ctx)
+		b, err := p.store.Blob(ctx, p.found.blob())
 		if err != nil {
 			return nil, err
 		}

@@ -16,10 +16,11 @@ import (
 )
 
 // Push stores the indexes of an image's layers beside the image: the pack, then the
-// manifest that refers to it. The same indexes give the same artifact. It returns the
-// descriptor of the manifest, whose digest --index-digest takes.
+// manifest that refers to it; and with them a profile, unless it is empty, whose
+// content is not this package's business. The same indexes give the same artifact. It
+// returns the descriptor of the manifest, whose digest --index-digest takes.
 // Errors: those of the store; an index that is not complete.
-func Push(ctx context.Context, s layout.Pusher, image ocispec.Descriptor, layers []*index.Layer) (ocispec.Descriptor, error) {
+func Push(ctx context.Context, s layout.Pusher, image ocispec.Descriptor, layers []*index.Layer, profile []byte) (ocispec.Descriptor, error) {
 	head, pieces, err := encode(layers)
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -47,6 +48,18 @@ func Push(ctx context.Context, s layout.Pusher, image ocispec.Descriptor, layers
 			annHead:     digest.FromBytes(head).String(),
 			annHeadSize: strconv.Itoa(len(head)),
 		},
+	}
+	if len(profile) > maxProfile {
+		return ocispec.Descriptor{}, fmt.Errorf("profile of %d bytes: %w", len(profile), layout.ErrTooLarge)
+	}
+	if len(profile) > 0 {
+		d := ocispec.Descriptor{MediaType: ProfileMediaType, Digest: digest.FromBytes(profile), Size: int64(len(profile))}
+		m.Layers = append(m.Layers, d)
+		m.Annotations[annProfile] = d.Digest.String()
+		m.Annotations[annProfileSize] = strconv.Itoa(len(profile))
+		if err := s.PushBlob(ctx, d, profile); err != nil {
+			return ocispec.Descriptor{}, fmt.Errorf("push profile: %w", err)
+		}
 	}
 	raw, err := json.Marshal(m)
 	if err != nil {

@@ -158,7 +158,7 @@ func sample(t testing.TB) (s *memStore, image ocispec.Descriptor, pushed ocispec
 		}
 		layers, streams = append(layers, l), append(streams, stream)
 	}
-	pushed, err := Push(t.Context(), s, image, layers)
+	pushed, err := Push(t.Context(), s, image, layers, []byte("a profile"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,6 +252,9 @@ func TestRoundTrip(t *testing.T) {
 			if n := s.requests - before; n != 2 {
 				t.Errorf("layer %d: %d requests for a read, want a piece and data", i, n)
 			}
+		}
+		if b, err := p.Profile(t.Context()); err != nil || string(b) != "a profile" {
+			t.Errorf("profile %q, %v", b, err)
 		}
 		if err := p.Complete(t.Context()); err != nil {
 			t.Fatal(err)
