@@ -48,11 +48,13 @@ func dictionary(t testing.TB, st state, win *sparse) ([]byte, bool) {
 	}
 	size := max(win.top, 8)
 	for _, r := range st.reps {
-		size = max(size, int64(min(r, 1<<27)))
+		if int64(r) <= st.frame.window {
+			size = max(size, int64(r))
+		}
 	}
 	for _, r := range st.reps {
 		if int64(r) > size || r == 0 {
-			r = 1 // not in use: no window is that large
+			r = 1 // not in use: the window is smaller
 		}
 		b = binary.LittleEndian.AppendUint32(b, r)
 	}

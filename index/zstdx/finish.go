@@ -10,7 +10,6 @@ import (
 // A finisher makes the checkpoint at the start of a look-ahead, when its span is known.
 type finisher struct {
 	marks marker
-	check marker
 	runs  []run
 	data  []byte
 	proof *decoder
@@ -61,6 +60,7 @@ func (f *finisher) finish(l *lookahead, h *history, end int64) (cp codec.Checkpo
 		}
 	}
 	f.runs = f.marks.runs(f.runs[:0])
+	f.marks.clear(f.runs)
 	f.data = f.data[:0]
 	for _, r := range f.runs {
 		a, b := h.at(g.out-r.dist, r.len)
@@ -114,11 +114,16 @@ func (f *finisher) prove(cp codec.Checkpoint, g *group, blocks []*lookBlock, h *
 		if i == proofBlocks || sequences && open == [numTabs]bool{} {
 			break
 		}
-		n, err := d.block(b.head, b.piece(), maxBlock)
+		a, c := h.at(b.out, b.n)
+		p := b.piece()
+		if b.head.kind == blockRaw {
+			f.data = append(append(f.data[:0], a...), c...)
+			p = piece{f.data, 0, len(f.data)}
+		}
+		n, err := d.block(b.head, p, maxBlock)
 		if err != nil {
 			return err
 		}
-		a, c := h.at(b.out, b.n)
 		got := d.hist.buf[d.hist.cur : d.hist.cur+n]
 		if n != b.n || !bytes.Equal(got[:len(a)], a) || !bytes.Equal(got[len(a):], c) {
 			return fmt.Errorf("block at %d differs", b.out)
@@ -138,17 +143,17 @@ func (f *finisher) prove(cp codec.Checkpoint, g *group, blocks []*lookBlock, h *
 			seen[i] = seen[i] || u != useNone
 		}
 	}
+	if far.top > g.out-f.marks.base {
+		return errOffset
+	}
 	return f.proveWindow(far, cp.Out, blocks, h)
 }
 
 // proveWindow checks the unpacked window against the references and the stream.
 func (f *finisher) proveWindow(far *sparse, out int64, blocks []*lookBlock, h *history) error {
-	f.check.reset(f.marks.base, out)
+	defer f.marks.clear(far.runs)
 	for i, r := range far.runs {
-		if out-r.dist < f.marks.base {
-			return errOffset
-		}
-		f.check.mark(out-r.dist, out-r.dist+int64(r.len))
+		f.marks.mark(out-r.dist, out-r.dist+int64(r.len))
 		got := far.data[far.offs[i]:][:r.len]
 		a, b := h.at(out-r.dist, r.len)
 		if !bytes.Equal(got[:len(a)], a) || !bytes.Equal(got[len(a):], b) {
@@ -158,7 +163,7 @@ func (f *finisher) proveWindow(far *sparse, out int64, blocks []*lookBlock, h *h
 	for _, b := range blocks {
 		for _, r := range b.refs {
 			if from := int64(r >> refLenBits); from < out {
-				if !f.check.has(from, min(out, from+int64(r&(1<<refLenBits-1)))) {
+				if !f.marks.has(from, min(out, from+int64(r&(1<<refLenBits-1)))) {
 					return errOffset
 				}
 			}

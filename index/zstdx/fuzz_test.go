@@ -16,11 +16,19 @@ var fuzzOpt = codec.ScanOptions{SpanBytes: 1 << 10, MaxSpanBytes: 64 << 10, Over
 func seeds(f *testing.F) [][]byte {
 	var all [][]byte
 	for _, s := range streams(f) {
-		if len(s) < 100<<10 {
+		if len(s) < 4<<10 {
 			all = append(all, s)
 		}
 	}
-	return append(all, compress(f, madeUp(20, 3000)), encodeAll(f, madeUp(21, 700)))
+	for i, size := range []int{300, 1500, 6000} {
+		data := madeUp(int64(20+i), size)
+		for _, l := range levels {
+			all = append(all, compress(f, data, zstd.WithEncoderLevel(l), zstd.WithEncoderCRC(false)),
+				encodeAll(f, data, zstd.WithEncoderLevel(l), zstd.WithEncoderCRC(i == 0)))
+		}
+		all = append(all, compress(f, data, zstd.WithWindowSize(1<<10)))
+	}
+	return all
 }
 
 // FuzzScan compares Scan with the stock decoder: the same bytes, or both refuse. Two

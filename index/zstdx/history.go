@@ -34,15 +34,16 @@ func (h *history) room() {
 		h.prev, h.cur = h.cur, 0
 		return
 	}
-	h.grow(min(full, max(2*len(h.buf), blockSpace+64<<10)))
+	h.grow(min(full, max(4*len(h.buf), blockSpace+64<<10)))
 }
 
 // grow moves what is readable to the front of a larger buffer.
 func (h *history) grow(n int) {
 	keep := h.avail()
-	buf := make([]byte, max(n, keep+blockSpace))
+	buf := getBuffer(max(n, keep+blockSpace))
 	a, b := h.tail(keep)
 	copy(buf[copy(buf, a):], b)
+	putBuffer(h.buf)
 	h.buf, h.cur, h.prev = buf, keep, 0
 }
 

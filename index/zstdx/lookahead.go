@@ -17,7 +17,7 @@ type lookBlock struct {
 	out  int64 // offset of its first byte
 	n    int   // decoded bytes
 	head blockHeader
-	raw  []byte // its content in the stream, with headroom and slack
+	raw  []byte // its content in the stream, with headroom and slack; of raw blocks, nothing
 	use  [numTabs]uint8
 	refs []uint64 // as decoder.refs
 	last bool     // the frame ends with it
@@ -75,8 +75,9 @@ func (l *lookahead) room(window int64, span, most, overhang int64) {
 	}
 }
 
-// newBlock returns a block that holds a copy of the piece.
-func (l *lookahead) newBlock(p piece) *lookBlock {
+// newBlock returns a block that holds a copy of the piece, unless that is the same as
+// its output.
+func (l *lookahead) newBlock(h blockHeader, p piece) *lookBlock {
 	var b *lookBlock
 	if n := len(l.spare); n > 0 {
 		b = l.spare[n-1]
@@ -85,11 +86,14 @@ func (l *lookahead) newBlock(p piece) *lookBlock {
 		b = &lookBlock{}
 	}
 	n := p.hi - p.lo
+	if h.kind == blockRaw {
+		n = 0
+	}
 	if cap(b.raw) < headroom+n+slack {
 		b.raw = make([]byte, headroom+n+n/4+slack)
 	}
 	b.raw = b.raw[:headroom+n+slack]
-	copy(b.raw[headroom:], p.buf[p.lo:p.hi])
+	copy(b.raw[headroom:], p.buf[p.lo:p.lo+n])
 	return b
 }
 

@@ -55,6 +55,12 @@ func newScanner(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink co
 func (s *scanner) close() {
 	s.in.r = nil
 	inputs.Put(s.in)
+	putBuffer(s.dec.hist.buf)
+	s.dec.hist.buf = nil
+	if s.fin.proof != nil {
+		putBuffer(s.fin.proof.hist.buf)
+		s.fin.proof.hist.buf = nil
+	}
 }
 
 // run scans to the end of the stream.
@@ -141,7 +147,7 @@ func (s *scanner) block() error {
 			in: at, out: d.hist.pos, since: d.since, frame: d.frame, reps: d.reps, tabs: s.tabs, hash: s.hash,
 		})
 	}
-	b := l.newBlock(p)
+	b := l.newBlock(h, p)
 	d.refs = b.refs
 	n, err := d.block(h, p, maxBlock)
 	if err != nil {

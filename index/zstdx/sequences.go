@@ -256,5 +256,5 @@ func (d *decoder) reachable(out []seq) bool {
 // of them are valid.
 func load(b []byte, left int) uint64 {
 	at := (left+7)>>3 - 8
-	return binary.LittleEndian.Uint64(b[at:]) << (-left & 7)
+	return binary.LittleEndian.Uint64(b[at:at+8]) << (-left & 7)
 }

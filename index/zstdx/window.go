@@ -2,7 +2,8 @@ package zstdx
 
 import "math/bits"
 
-// A marker collects referenced bytes before a checkpoint, one bit a byte.
+// A marker collects referenced bytes before a checkpoint, one bit a byte. Between uses
+// all bits are clear: whoever marks clears what was marked, since that is little.
 type marker struct {
 	bits []uint64
 	base int64 // stream offset of bit 0
@@ -12,7 +13,7 @@ type marker struct {
 // joinGap is the longest stretch between two runs that is kept to save a run.
 const joinGap = 4
 
-// reset makes the marker empty for the stretch [base, end).
+// reset prepares the marker, which is clear, for the stretch [base, end).
 func (m *marker) reset(base, end int64) {
 	m.base, m.end = base, end
 	n := int((end-base)>>6) + 2
@@ -20,7 +21,6 @@ func (m *marker) reset(base, end int64) {
 		m.bits = make([]uint64, n)
 	}
 	m.bits = m.bits[:n]
-	clear(m.bits)
 }
 
 // mark sets the bits of [from, to).
@@ -37,6 +37,14 @@ func (m *marker) mark(from, to int64) {
 		m.bits[i] = ^uint64(0)
 	}
 	m.bits[j] |= hi
+}
+
+// clear unmarks the runs and everything between the bytes of one word.
+func (m *marker) clear(runs []run) {
+	for _, r := range runs {
+		from := m.end - r.dist - m.base
+		clear(m.bits[from>>6 : (from+int64(r.len)+63)>>6])
+	}
 }
 
 // has tells whether all bits of [from, to) are set.
