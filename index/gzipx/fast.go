@@ -27,23 +27,23 @@ func (d *inflater) fast(lt *litTable, dt *distTable, stop int) (bool, error) {
 		n |= 56
 		e := lt[buf&(1<<litRoot-1)]
 		if e&litFlag != 0 {
-			// Up to four lookups of at most 11 bits each need no new bits.
+			// Up to three codes of at most 11 bits each leave enough to look up the next.
 			buf >>= e & 63
 			n -= uint(e & 63)
-			store16(out, op, uint16(e>>8))
-			op += int(e >> 24 & 3)
+			out[op] = byte(e >> 8)
+			op++
 			e = lt[buf&(1<<litRoot-1)]
 			if e&litFlag != 0 {
 				buf >>= e & 63
 				n -= uint(e & 63)
-				store16(out, op, uint16(e>>8))
-				op += int(e >> 24 & 3)
+				out[op] = byte(e >> 8)
+				op++
 				e = lt[buf&(1<<litRoot-1)]
 				if e&litFlag != 0 {
 					buf >>= e & 63
 					n -= uint(e & 63)
-					store16(out, op, uint16(e>>8))
-					op += int(e >> 24 & 3)
+					out[op] = byte(e >> 8)
+					op++
 					continue
 				}
 			}
@@ -155,5 +155,3 @@ func copyMatch(out []byte, op, dist, length int) {
 func load64(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
 
 func store64(b []byte, i int, v uint64) { binary.LittleEndian.PutUint64(b[i:], v) }
-
-func store16(b []byte, i int, v uint16) { binary.LittleEndian.PutUint16(b[i:], v) }

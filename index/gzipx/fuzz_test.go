@@ -15,11 +15,14 @@ const fuzzOut = 4 << 20 // most output of a fuzz case
 
 func seeds(f *testing.F) [][]byte {
 	rng := rand.New(rand.NewPCG(1, 2))
-	words := text(rng, 2000)
+	// Small, for the mutations to find the places that count; the repetitive ones are
+	// long enough, unpacked, to hold checkpoints.
+	words := text(rng, 600)
+	long := bytes.Repeat(text(rng, 300), 300)
 	return [][]byte{
-		gz(f, words, 6), gz(f, words, 0), gz(f, words, stdgzip.HuffmanOnly), gz(f, nil, 6), synced(f, words, 50),
+		gz(f, words, 6), gz(f, words, 0), gz(f, words, stdgzip.HuffmanOnly), gz(f, nil, 6), synced(f, words, 150),
 		members(f, words, 300), gz(f, make([]byte, 300000), 6), oneBlock(words, inDyn), oneBlock(words, inFixed),
-		withHeader(gz(f, words, 9), 30), gz(f, mixed(rng, 150000), 1),
+		withHeader(gz(f, words, 9), 30), gz(f, long, 1), gz(f, long, 9), synced(f, long, 40000),
 	}
 }
 

@@ -323,9 +323,7 @@ func (d *inflater) symbol(lt *litTable, dt *distTable) (bool, error) {
 			e = lt[(uint64(e>>16&0xfff)+d.bits>>litRoot&(1<<(e>>8&15)-1))&(litSize-1)]
 		}
 		n := uint(e & 63)
-		if e&litFlag != 0 {
-			n = uint(e >> 26 & 15)
-		} else if e&badFlag != 0 {
+		if e&(litFlag|badFlag) == badFlag {
 			if d.n >= maxCodeBits {
 				return false, d.broken(errSymbol)
 			}
@@ -340,7 +338,7 @@ func (d *inflater) symbol(lt *litTable, dt *distTable) (bool, error) {
 		}
 	}
 	if e&litFlag != 0 {
-		d.drop(uint(e >> 26 & 15))
+		d.drop(uint(e & 63))
 		d.out[d.op] = byte(e >> 8)
 		d.op++
 		return false, nil

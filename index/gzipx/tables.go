@@ -25,8 +25,7 @@ const (
 
 // The layout of an entry of the literal and length table.
 //
-//	literal  31: 1; 26-29: bits of the first; 24-25: number of literals, 1 or 2;
-//	         16-23: second; 8-15: first; 0-5: bits of all
+//	literal  31: 1; 8-15: the byte; 0-5: bits
 //	length   16-24: base; 8-11: bits of the code; 0-5: bits of code and extra together
 //	end      29: 1; 0-5: bits
 //	subtable 30: 1; 16-27: its start; 8-11: its bits
@@ -66,7 +65,7 @@ var (
 
 func init() {
 	for i := range 256 {
-		litBase[i] = litFlag | 1<<24 | uint32(i)<<8
+		litBase[i] = litFlag | uint32(i)<<8
 	}
 	litBase[256] = endFlag
 	// Lengths 3 to 10 have no extra bits; then each four symbols have one more.
@@ -120,11 +119,7 @@ type builder struct {
 // lit makes the table of the literal and length code. It is false if the lengths
 // are not those of a complete code.
 func (b *builder) lit(t *litTable, lens []uint8) bool {
-	ok := b.build(t[:], litRoot, lens, litBase[:], badFlag, subFlag)
-	if ok {
-		pairLiterals(t)
-	}
-	return ok
+	return b.build(t[:], litRoot, lens, litBase[:], badFlag, subFlag)
 }
 
 func (b *builder) dist(t *distTable, lens []uint8) bool {
@@ -133,25 +128,6 @@ func (b *builder) dist(t *distTable, lens []uint8) bool {
 
 func (b *builder) codeLens(t *lenTable, lens []uint8) bool {
 	return b.build(t[:], lenRoot, lens, lenBase[:], distBadFlag, distSubFlag)
-}
-
-// pairLiterals joins a literal and the one after it where the root bits hold both
-// codes, so that one lookup gives two bytes.
-func pairLiterals(t *litTable) {
-	// Downwards, since the second code's entry has the smaller index and must not
-	// be a pair yet.
-	for i := uint32(1<<litRoot - 1); i > 0; i-- {
-		e := t[i]
-		n := e & 63
-		if e&litFlag == 0 {
-			continue
-		}
-		f := t[(i>>n)&(litSize-1)]
-		if f&litFlag == 0 || n+f&63 > litRoot {
-			continue
-		}
-		t[i] = litFlag | n<<26 | 2<<24 | (f>>8&0xff)<<16 | e&0xff00 | (n + f&63)
-	}
 }
 
 // build makes a table of a prefix code. bad is the entry of codes that are not
@@ -249,7 +225,7 @@ func (b *builder) build(t []uint32, root uint, lens []uint8, base []uint32, bad,
 // entry adds the bits of a code to what a symbol's entry is.
 func entry(base, n uint32) uint32 {
 	if base&litFlag != 0 {
-		return base + n + n<<26
+		return base + n
 	}
 	return base + n + n<<8
 }

@@ -71,7 +71,7 @@ func TestTables(t *testing.T) {
 			}
 			switch {
 			case sym < 256:
-				if e&litFlag == 0 || int(e>>8&0xff) != sym || used+e>>26&15 != n {
+				if e&litFlag == 0 || int(e>>8&0xff) != sym || used+e&63 != n {
 					t.Fatalf("literal %d of %d bits: entry %08x", sym, n, e)
 				}
 			case sym == 256:
