@@ -31,15 +31,3 @@ func ReadRange(ctx context.Context, r tarx.ReaderAtCtx, size, off, n int64) ([]b
 	}
 	return nil, err
 }
-
-// ReadLimited reads r to its end, at most MaxUnpacked bytes.
-func ReadLimited(r io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, MaxUnpacked+1))
-	if err != nil {
-		return nil, Invalidf("%v", err)
-	}
-	if len(b) > MaxUnpacked {
-		return nil, fmt.Errorf("%w: over %d bytes unpacked", ErrTooLarge, MaxUnpacked)
-	}
-	return b, nil
-}

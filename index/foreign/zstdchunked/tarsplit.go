@@ -57,8 +57,8 @@ func exact(toc *foreign.TOC, split []byte) (*foreign.Index, error) {
 			continue
 		}
 		at, regular := p.Offset(), s.regular
-		if e.Size < 0 || p.Skippable() < e.Size {
-			return nil, foreign.Invalidf("tar-split: %q has %d bytes where the tar has none", e.Name, e.Size)
+		if e.Size < 0 || p.Skippable() < e.Size || regular && (s.off != at || s.stored != e.Size) {
+			return nil, foreign.Invalidf("tar-split: %q has %d bytes, but not in the tar", e.Name, e.Size)
 		}
 		if err := p.Skip(e.Size); err != nil {
 			return nil, err
@@ -89,17 +89,21 @@ func exact(toc *foreign.TOC, split []byte) (*foreign.Index, error) {
 
 // A splitting is the Handler of the parser that reads the segments.
 type splitting struct {
-	idx     *foreign.Index
-	regular bool // a regular file's content is not over
+	idx         *foreign.Index
+	regular     bool  // a regular file's content is not over
+	off, stored int64 // place and length of it
 }
 
 func (s *splitting) Entry(e *tarx.Entry) error {
 	s.idx.Entries = append(s.idx.Entries, *e)
-	s.regular = e.Kind == tarx.Regular
+	s.regular, s.off, s.stored = e.Kind == tarx.Regular, e.Off, e.Stored
 	return nil
 }
 
-func (s *splitting) Content([]byte) error { return nil }
+// Content is called for what is not skipped: bytes of a segment.
+func (s *splitting) Content([]byte) error {
+	return foreign.Invalidf("tar-split: a file's content in a segment")
+}
 
 func (s *splitting) EndContent() error {
 	s.regular = false
