@@ -66,7 +66,7 @@ func (l *lookahead) room(window int64, span, most, overhang int64) {
 	l.groupMin = min(max(span/16, 1), groupBytes)
 	length := min(most, max(4<<20, 4*window, 2*span))
 	l.tail = max(l.tail, length/4, overhang+maxBlock)
-	l.length = max(l.length, length, 4*l.tail)
+	l.length = max(l.length, length+l.tail)
 	l.shift = max(bits.Len64(uint64(l.groupMin))-1, 10)
 	n := (window+l.length+2*maxBlock)>>l.shift + 2
 	if n = int64(1) << bits.Len64(uint64(n)); int64(len(l.cells)) < n {

@@ -17,7 +17,7 @@ type budget struct {
 
 const (
 	// budgetMille is what windows and states may take of the compressed bytes, in thousandths.
-	budgetMille = 24
+	budgetMille = 23
 	// spanMille is what the window of one span should not exceed, likewise.
 	spanMille = 50
 	// fixedCost stands for a state and the tables of an index, in bytes.
@@ -37,6 +37,8 @@ func (b *budget) paid(bytes, comp, cross int64) {
 		b.packing = (3*b.packing + min(bytes*1024/cross, 2048)) / 4
 	}
 	switch limit := b.comp * budgetMille / 1000; {
+	case b.spent > limit+limit/16:
+		b.price = max(b.price/2, minPrice)
 	case b.spent > limit:
 		b.price = max(b.price*3/4, minPrice)
 	case b.spent < limit-limit/32:

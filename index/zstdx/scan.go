@@ -43,7 +43,7 @@ func newScanner(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink co
 	s := &scanner{ctx: ctx, in: inputs.Get().(*input), opt: opt, sink: sink, dec: newDecoder(), budget: newBudget()}
 	s.in.reset(r, 0)
 	s.dec.note = true
-	s.place = placer{minDist: opt.SpanBytes / 4 * 3, maxDist: opt.MaxSpanBytes, overhang: opt.Overhang, every: c.everyBlock}
+	s.place = placer{minDist: opt.SpanBytes, maxDist: opt.MaxSpanBytes, overhang: opt.Overhang, every: c.everyBlock}
 	s.pauseEvery = pauseEvery
 	if c.pause > 0 {
 		s.pauseEvery = c.pause

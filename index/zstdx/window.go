@@ -6,7 +6,8 @@ import "math/bits"
 // all bits are clear: whoever marks clears what was marked, since that is little.
 type marker struct {
 	bits []uint64
-	base int64 // stream offset of bit 0
+	some []uint64 // a bit per 64 words of bits: whether any of them may be set
+	base int64    // stream offset of bit 0
 	end  int64
 }
 
@@ -21,6 +22,10 @@ func (m *marker) reset(base, end int64) {
 		m.bits = make([]uint64, n)
 	}
 	m.bits = m.bits[:n]
+	if n = n>>12 + 1; cap(m.some) < n {
+		m.some = make([]uint64, n)
+	}
+	m.some = m.some[:n]
 }
 
 // mark sets the bits of [from, to).
@@ -28,14 +33,17 @@ func (m *marker) mark(from, to int64) {
 	a, b := uint64(from-m.base), uint64(to-1-m.base)
 	lo, hi := ^uint64(0)<<(a&63), ^uint64(0)>>(63-b&63)
 	i, j := a>>6, b>>6
+	m.some[i>>12] |= 1 << (i >> 6 & 63)
 	if i == j {
 		m.bits[i] |= lo & hi
 		return
 	}
 	m.bits[i] |= lo
 	for i++; i < j; i++ {
+		m.some[i>>12] |= 1 << (i >> 6 & 63)
 		m.bits[i] = ^uint64(0)
 	}
+	m.some[j>>12] |= 1 << (j >> 6 & 63)
 	m.bits[j] |= hi
 }
 
@@ -45,6 +53,7 @@ func (m *marker) clear(runs []run) {
 		from := m.end - r.dist - m.base
 		clear(m.bits[from>>6 : (from+int64(r.len)+63)>>6])
 	}
+	clear(m.some)
 }
 
 // has tells whether all bits of [from, to) are set.
@@ -82,7 +91,11 @@ func (m *marker) find(at, size int64, flip uint64) int64 {
 	i := at >> 6
 	w := (m.bits[i] ^ flip) >> (at & 63) << (at & 63)
 	for w == 0 {
-		if i++; i<<6 >= size {
+		i++
+		for flip == 0 && i&63 == 0 && i<<6 < size && m.some[i>>12]>>(i>>6&63)&1 == 0 {
+			i += 64
+		}
+		if i<<6 >= size {
 			return size
 		}
 		w = m.bits[i] ^ flip
