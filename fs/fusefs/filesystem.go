@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"log/slog"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,6 +21,9 @@ type rawFS struct {
 	log     *slog.Logger
 	seen    seenErrors
 
+	stop     chan struct{} // closed when reads are to end
+	stopOnce sync.Once
+
 	entryValid, entryNsec uint64
 	handles               handleTable
 }
@@ -32,6 +36,7 @@ func newRawFS(t *fs.Tree, c fs.Content, opt Options) *rawFS {
 		tree:          t, content: c, opt: opt, log: opt.Logger,
 		entryValid: uint64(opt.Timeout / time.Second),
 		entryNsec:  uint64(opt.Timeout % time.Second),
+		stop:       make(chan struct{}),
 	}
 	r.handles.init(c, opt)
 	return r
@@ -46,6 +51,9 @@ func (r *rawFS) Init(s *fuse.Server) {
 
 // OnUnmount is called after the last request.
 func (r *rawFS) OnUnmount() { r.handles.closeAll() }
+
+// stopReads ends the reads in flight, and every later one.
+func (r *rawFS) stopReads() { r.stopOnce.Do(func() { close(r.stop) }) }
 
 // begin starts the clock of an operation, if anybody looks at it.
 func (r *rawFS) begin() time.Time {

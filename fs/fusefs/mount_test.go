@@ -53,7 +53,7 @@ func mountTree(t testing.TB, tree *shalefs.Tree, c shalefs.Content, opt Options)
 	}
 	dog := time.AfterFunc(watchdogAfter, func() {
 		fmt.Fprintf(os.Stderr, "watchdog: %s: the mount is taken away\n", t.Name())
-		_ = s.dev.Abort() // the test fails anyway
+		_ = s.info.Abort() // the test fails anyway
 		_ = Detach(s.dir)
 	})
 	t.Cleanup(func() {

@@ -148,30 +148,49 @@ func (m MountInfo) Dead() bool {
 	}
 }
 
-// connections is where the kernel shows the FUSE connections.
+// connections is where the kernel shows the FUSE connections, if fusectl is mounted.
 const connections = "/sys/fs/fuse/connections"
 
-// Abort ends the connection of a mount: every request that waits gets an error, at
-// once. Root can, and the user who mounted.
+// Abort ends the connection of a mount by the kernel's file for it: every request that
+// waits gets an error, at once, and the mount is dead. Root can, and the user who mounted, where
+// fusectl is mounted.
 func (d Device) Abort() error {
-	name := fmt.Sprintf("%s/%d/abort", connections, d.Minor)
 	if d.Major != 0 || d.Minor == 0 {
-		return fmt.Errorf("%s: no connection of a mount: %w", name, iofs.ErrInvalid)
+		return fmt.Errorf("%d:%d is not the device of a FUSE mount: %w", d.Major, d.Minor, iofs.ErrInvalid)
 	}
-	return os.WriteFile(name, []byte("1"), 0)
+	return os.WriteFile(fmt.Sprintf("%s/%d/abort", connections, d.Minor), []byte("1"), 0)
+}
+
+// Abort is Device.Abort, and does without fusectl as root.
+func (m MountInfo) Abort() error {
+	err := m.Device.Abort()
+	if err == nil || errors.Is(err, iofs.ErrInvalid) {
+		return err
+	}
+	// A forced umount ends the connection even where it then fails because the mount is in use.
+	forced := unix.Unmount(m.Dir, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
+	if forced == nil || errors.Is(forced, unix.EBUSY) {
+		return nil
+	}
+	return errors.Join(err, fmt.Errorf("umount %s by force: %w", m.Dir, forced))
 }
 
 // Detach takes a mount point away at once, in use or not, dead or not. Processes that have
 // files in it keep them. As root by itself, else by fusermount3.
 func Detach(dir string) error {
-	err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	return unmount(dir, unix.MNT_DETACH, "-u", "-z")
+}
+
+// unmount calls umount2 with the flags, or, where only root can, fusermount3 with the words.
+func unmount(dir string, flags int, words ...string) error {
+	err := unix.Unmount(dir, flags|unix.UMOUNT_NOFOLLOW)
 	if err == nil || !errors.Is(err, unix.EPERM) {
 		if err != nil {
 			err = fmt.Errorf("umount %s: %w", dir, err)
 		}
 		return err
 	}
-	out, err := exec.Command("fusermount3", "-u", "-z", "--", dir).CombinedOutput()
+	out, err := exec.Command("fusermount3", append(words, "--", dir)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("umount %s: %w: %s", dir, err, bytes.TrimSpace(out))
 	}

@@ -18,7 +18,7 @@ func (s *Server) raiseReadAhead(kib int) {
 	if kib < 0 {
 		return
 	}
-	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", s.dev.Major, s.dev.Minor)
+	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", s.info.Device.Major, s.info.Device.Minor)
 	if err := os.WriteFile(name, []byte(strconv.Itoa(kib)), 0); err != nil {
 		s.log.Info("kernel read-ahead stays at its default", "error", err)
 	}

@@ -21,7 +21,7 @@ type Server struct {
 	dir    string // absolute
 	fuse   *fuse.Server
 	raw    *rawFS
-	dev    Device
+	info   MountInfo
 	log    *slog.Logger
 	served chan struct{} // closed when serving has ended
 }
@@ -67,11 +67,9 @@ func Mount(t *fs.Tree, c fs.Content, dir string, opt Options) (*Server, error) {
 	if err := srv.WaitMount(); err != nil && !errors.Is(err, syscall.EACCES) {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", abs, err), s.Shutdown(context.Background()))
 	}
-	m, err := FindMount(abs)
-	if err != nil {
+	if s.info, err = FindMount(abs); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: %w", abs, err), s.Shutdown(context.Background()))
 	}
-	s.dev = m.Device
 	s.raiseReadAhead(opt.ReadAheadKiB)
 	return s, nil
 }
@@ -80,7 +78,7 @@ func Mount(t *fs.Tree, c fs.Content, dir string, opt Options) (*Server, error) {
 func (s *Server) Dir() string { return s.dir }
 
 // Device is the mount's device number, which names its connection in /sys/fs/fuse/connections.
-func (s *Server) Device() Device { return s.dev }
+func (s *Server) Device() Device { return s.info.Device }
 
 // Wait returns when the mount is gone and no request is being answered.
 func (s *Server) Wait() { <-s.served }
@@ -90,44 +88,34 @@ func (s *Server) Done() <-chan struct{} { return s.served }
 
 // Unmount unmounts the tree if nobody uses it, else the error is EBUSY and nothing has changed.
 func (s *Server) Unmount() error {
-	if os.Geteuid() == 0 {
-		if err := unix.Unmount(s.dir, unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("umount %s: %w", s.dir, err)
-		}
-		<-s.served
-		return nil
-	}
-	if err := s.fuse.Unmount(); err != nil {
-		return fmt.Errorf("umount %s: %w", s.dir, err)
+	if err := unmount(s.dir, 0, "-u"); err != nil {
+		return err
 	}
 	<-s.served
 	return nil
 }
 
-// shutdownWait is how long Shutdown lets reads in flight end by themselves.
-const shutdownWait = 200 * time.Millisecond
+// shutdownWait is how long Shutdown lets requests in flight end by themselves.
+const shutdownWait = 300 * time.Millisecond
 
-// Shutdown takes the mount away, also when it is in use and when reads hang: it
-// detaches the mount point, and then ends the connection, so that whoever still waits
-// gets an error. It returns within a second, but for ctx; an error means that
-// something still hangs, and ends with the process.
+// Shutdown takes the mount away, also when it is in use and when reads hang. Reads in
+// flight end with EIO. If somebody still uses the mount, the connection is ended, so that
+// whatever they do with it gets an error, and the mount point is detached. It returns
+// within a second, or when ctx ends; an error means that something is still there, which
+// ends with this process.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := Detach(s.dir)
-	select {
-	case <-s.served:
-		return err
-	case <-time.After(shutdownWait):
-	case <-ctx.Done():
-	}
-	if abortErr := s.dev.Abort(); abortErr != nil {
-		err = errors.Join(err, abortErr)
+	s.raw.stopReads()
+	err := unmount(s.dir, 0, "-u")
+	if err != nil {
+		err = errors.Join(s.info.Abort(), Detach(s.dir))
 	}
 	select {
 	case <-s.served:
 		return nil
+	case <-ctx.Done():
 	case <-time.After(shutdownWait):
-		return errors.Join(fmt.Errorf("%s: reads are still in flight", s.dir), err)
 	}
+	return errors.Join(fmt.Errorf("%s: requests are still in flight", s.dir), err)
 }
 
 // mountFlags are what mount(2) gets beside the words. The words set and clear bits of it.

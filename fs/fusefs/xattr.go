@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -27,7 +28,7 @@ func (r *rawFS) getxattr(h *fuse.InHeader, name string, dest []byte) (uint32, fu
 		return 0, r.fail("GETXATTR", ino, 0, err)
 	}
 	for _, x := range list {
-		if x.Name == name {
+		if x.Name == name && shown(name) {
 			return copyOut(dest, x.Value)
 		}
 	}
@@ -55,10 +56,17 @@ func (r *rawFS) listxattr(h *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
 	}
 	var names []byte
 	for _, x := range list {
+		if !shown(x.Name) {
+			continue
+		}
 		names = append(append(names, x.Name...), 0)
 	}
 	return copyOut(dest, names)
 }
+
+// shown tells whether the attribute is for the mount's users. ACLs are not, as long as the
+// kernel does not enforce them (ENT-30).
+func shown(name string) bool { return !strings.HasPrefix(name, "system.") }
 
 // copyOut copies a value, or says how long it is.
 func copyOut(dest, value []byte) (uint32, fuse.Status) {
