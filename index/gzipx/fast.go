@@ -5,7 +5,8 @@ import "encoding/binary"
 // fast decodes symbols while op < stop and inSlack bytes of input are there. It
 // is true at the end of the block. It differs from symbol in that it checks input
 // and room once for several symbols, keeps its state in local variables, and
-// copies matches by words.
+// copies matches by words. Offsets in out are masked, which changes none of them
+// and shows the compiler that they need no check.
 func (d *inflater) fast(lt *litTable, dt *distTable, stop int) (bool, error) {
 	var (
 		in   = d.buf[:d.end]
@@ -30,19 +31,19 @@ func (d *inflater) fast(lt *litTable, dt *distTable, stop int) (bool, error) {
 			// Up to three codes of at most 11 bits each leave enough to look up the next.
 			buf >>= e & 63
 			n -= uint(e & 63)
-			out[op] = byte(e >> 8)
+			out[op&outMask] = byte(e >> 8)
 			op++
 			e = lt[buf&(1<<litRoot-1)]
 			if e&litFlag != 0 {
 				buf >>= e & 63
 				n -= uint(e & 63)
-				out[op] = byte(e >> 8)
+				out[op&outMask] = byte(e >> 8)
 				op++
 				e = lt[buf&(1<<litRoot-1)]
 				if e&litFlag != 0 {
 					buf >>= e & 63
 					n -= uint(e & 63)
-					out[op] = byte(e >> 8)
+					out[op&outMask] = byte(e >> 8)
 					op++
 					continue
 				}
@@ -60,7 +61,7 @@ func (d *inflater) fast(lt *litTable, dt *distTable, stop int) (bool, error) {
 				if e&litFlag != 0 {
 					buf >>= e & 63
 					n -= uint(e & 63)
-					out[op] = byte(e >> 8)
+					out[op&outMask] = byte(e >> 8)
 					op++
 					continue
 				}
@@ -101,8 +102,9 @@ func (d *inflater) fast(lt *litTable, dt *distTable, stop int) (bool, error) {
 		from, end := op-dist, op+length
 		if dist >= 8 {
 			for {
-				store64(out, op, load64(out, from))
-				store64(out, op+8, load64(out, from+8))
+				a, b := out[from&outMask:], out[op&outMask:]
+				binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(a))
+				binary.LittleEndian.PutUint64(b[8:], binary.LittleEndian.Uint64(a[8:]))
 				op += 16
 				from += 16
 				if op >= end {
@@ -128,15 +130,15 @@ func (d *inflater) fast(lt *litTable, dt *distTable, stop int) (bool, error) {
 // copyNear copies a match of a distance below 8, which repeats itself: it builds
 // a word that is a whole number of repetitions and writes it again and again. It may
 // write up to 7 bytes over the end.
-func copyNear(out []byte, op, dist, length int) {
+func copyNear(out *outArray, op, dist, length int) {
 	step := int(nearStep[dist&7])
-	w := load64(out, op-dist)
+	w := load64(out[:], op-dist)
 	for n := dist; n < 8; n *= 2 {
 		w &= 1<<(8*n) - 1
 		w |= w << (8 * n)
 	}
 	for end := op + length; op < end; op += step {
-		store64(out, op, w)
+		store64(out[:], op, w)
 	}
 }
 
@@ -144,7 +146,7 @@ func copyNear(out []byte, op, dist, length int) {
 var nearStep = [8]uint8{8, 8, 8, 6, 8, 5, 6, 7}
 
 // copyMatch copies a match, writing nothing over its end.
-func copyMatch(out []byte, op, dist, length int) {
+func copyMatch(out *outArray, op, dist, length int) {
 	for end := op + length; op < end; {
 		n := copy(out[op:end], out[op-dist:op])
 		op += n

@@ -5,7 +5,8 @@ import "errors"
 const (
 	winBytes = 32 << 10  // the farthest a match reaches back
 	maxMatch = 258       // the longest match
-	outBytes = 256 << 10 // size of the output buffer, without its slack
+	outBytes = 256 << 10 // size of the output buffer, without its slack; a power of two
+	outMask  = outBytes - 1
 
 	// outSlack is how far over the end of a match its copy may write.
 	outSlack = 64
@@ -26,6 +27,9 @@ const (
 	atTrailer             // after the last block of a member, at a byte
 )
 
+// An outArray is the output buffer. op is always below outBytes before a symbol.
+type outArray [outBytes + maxMatch + outSlack]byte
+
 // An inflater decodes the blocks of members. It does not interpret headers and
 // trailers by itself: the scan and the reader do different things there.
 type inflater struct {
@@ -35,10 +39,10 @@ type inflater struct {
 	last bool // the block is the member's last
 	left int  // bytes that are left of a stored block, not zero in inStored
 
-	out     []byte // output: up to winBytes of history, then what is new
-	op      int    // next byte of out
-	hist    int    // where in out the member's history begins; no match reaches before it
-	outBase int64  // offset in the decoded stream of out[0]
+	out     *outArray // output: up to winBytes of history, then what is new
+	op      int       // next byte of out
+	hist    int       // where in out the member's history begins; no match reaches before it
+	outBase int64     // offset in the decoded stream of out[0]
 
 	mark *marks // the open window, or nil
 
@@ -62,7 +66,7 @@ type marks struct {
 // reset readies the output for decoding from offset out.
 func (d *inflater) resetOutput(out int64) {
 	if d.out == nil {
-		d.out = make([]byte, outBytes+maxMatch+outSlack)
+		d.out = new(outArray)
 	}
 	d.op, d.hist, d.outBase = winBytes, winBytes, out-winBytes
 	d.mark = nil
