@@ -152,7 +152,8 @@ func (m bitmap) seal(boot [16]byte) {
 	atomic.StoreUint32(m.word32(48), 1)
 }
 
-// lose is called before bits are cleared.
+// lose is called before bits are cleared, and once more before blocks are punched out:
+// who reads while nothing was lost reads what the bits promise.
 func (m bitmap) lose() {
 	atomic.AddUint32(m.word32(52), 1)
 	atomic.StoreUint32(m.word32(48), 0)

@@ -197,6 +197,7 @@ func (o *Object) punch(u, end int64) error {
 			o.c.add(-o.m.unitLen(i))
 		}
 	}
+	o.m.lose()
 	first := u
 	if u > 0 && o.id.key.Kind != "file" {
 		first++

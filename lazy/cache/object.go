@@ -262,17 +262,21 @@ func (o *Object) ReadAt(p []byte, off int64) error {
 		return err
 	}
 	u := off / UnitBytes
-	if !o.m.has(u) {
-		return ErrMissing
+	for range 3 {
+		losses := o.m.losses()
+		if !o.m.has(u) {
+			break
+		}
+		if err := o.c.disk.readAt(o.data, p, off); err != nil {
+			return err
+		}
+		if o.m.losses() != losses { // what we read may have been punched out just then
+			continue
+		}
+		o.m.touch(u, time.Now().Unix())
+		return nil
 	}
-	if err := o.c.disk.readAt(o.data, p, off); err != nil {
-		return err
-	}
-	if !o.m.has(u) { // it was punched out while we read
-		return ErrMissing
-	}
-	o.m.touch(u, time.Now().Unix())
-	return nil
+	return ErrMissing
 }
 
 // WriteAt keeps the chunk that starts at off, whose digest the caller has checked. One
