@@ -147,14 +147,14 @@ func Short206(n int, chunked bool) Fault {
 	}
 }
 
-// Stall sends n bytes and then nothing until the client gives up.
+// Stall sends n bytes, never all, and then nothing until the client gives up.
 func Stall(n int) Fault {
 	return func(w http.ResponseWriter, r *http.Request, ask func(*http.Request) *Answer) {
 		a := ask(r)
 		copyHeader(w.Header(), a.Header)
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
 		w.WriteHeader(a.Status)
-		_, _ = w.Write(a.Body[:min(n, len(a.Body))])
+		_, _ = w.Write(a.Body[:min(n, max(0, len(a.Body)-1))])
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)

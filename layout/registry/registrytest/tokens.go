@@ -78,6 +78,10 @@ func (t *Tokens) refuse(w http.ResponseWriter, r *http.Request, realm string) {
 // serve is the token server.
 func (t *Tokens) serve(w http.ResponseWriter, r *http.Request) {
 	user, password, _ := r.BasicAuth()
+	if err := r.ParseForm(); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	switch {
 	case r.Method == http.MethodPost && t.Refresh == "":
 		w.WriteHeader(http.StatusMethodNotAllowed)
