@@ -63,7 +63,7 @@ type marks struct {
 	bytes [winBytes]byte // the winBytes before the place, those not touched zero
 }
 
-// reset readies the output for decoding from offset out.
+// resetOutput readies the output for decoding from offset out.
 func (d *inflater) resetOutput(out int64) {
 	if d.out == nil {
 		d.out = new(outArray)

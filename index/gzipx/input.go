@@ -18,8 +18,7 @@ const (
 	// stream can spin them out with empty blocks.
 	keepBytes = 128 << 10
 
-	// slack is how many bytes before the end of the input, and behind the place
-	// of the next byte of output, the fast loop wants.
+	// inSlack is how many bytes of input the fast loop wants to have.
 	inSlack = 16
 )
 

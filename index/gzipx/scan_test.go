@@ -247,3 +247,27 @@ func same[T any](t testing.TB, what string, want, got []T) {
 	}
 	t.Errorf("%s: %s", what, cmp.Diff(want, got, cmp.AllowUnexported(datum{})))
 }
+
+// A scan pauses often enough where it makes no checkpoints.
+func TestPauses(t *testing.T) {
+	const size = 40 << 20
+	comp := gz(t, make([]byte, size), 1)
+	rec := &record{noOut: true, snap: true}
+	_, err := New().Scan(context.Background(), bytes.NewReader(comp), codec.ScanOptions{SpanBytes: 1 << 30}, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := int64(0)
+	for _, snap := range rec.snaps {
+		if snap.Out-last > 32<<20 {
+			t.Errorf("no pause between %d and %d", last, snap.Out)
+		}
+		last = snap.Out
+	}
+	if size-last > 32<<20 {
+		t.Errorf("no pause after %d", last)
+	}
+	if len(rec.cps) != 1 {
+		t.Errorf("got %d checkpoints", len(rec.cps))
+	}
+}

@@ -1,0 +1,63 @@
+package gzipx
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/shalefs/shalefs/index/codec"
+)
+
+// Every start of a block, with the whole window before it, is a checkpoint.
+func TestBlockAt(t *testing.T) {
+	plain := text(rand.New(rand.NewPCG(8, 1)), 300<<10)
+	comp := synced(t, plain, 7001)
+	d := inflaters.Get().(*inflater)
+	defer d.release()
+	if err := d.start(context.Background(), codec.Checkpoint{State: []byte{0}}, bytes.NewReader(comp)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.header(); err != nil {
+		t.Fatal(err)
+	}
+	d.kind = atBlock
+	blocks := 0
+	for d.kind != atTrailer {
+		d.slide()
+		if d.kind == atBlock {
+			var window []byte
+			out := d.outPos()
+			if out > 0 {
+				window = make([]byte, winBytes)
+				n := min(winBytes, out)
+				copy(window[winBytes-n:], plain[out-n:out])
+			}
+			cp, err := BlockAt(out, d.bitPos()>>3, uint8(d.bitPos()&7), window)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := min(60000, int64(len(plain))-out)
+			got, err := decode(cp, bytes.NewReader(comp[cp.In:]), n)
+			if err != nil || !bytes.Equal(got, plain[out:out+n]) {
+				t.Fatalf("block at %d, bit %d: %v", out, d.bitPos()&7, err)
+			}
+			blocks++
+		}
+		if err := d.run(d.op + 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if blocks < 40 {
+		t.Errorf("only %d blocks", blocks)
+	}
+	for _, tt := range []struct {
+		out, in int64
+		bit     uint8
+		window  int
+	}{{-1, 0, 0, 0}, {0, -1, 0, 0}, {0, 0, 8, 0}, {0, 0, 0, 100}} {
+		if _, err := BlockAt(tt.out, tt.in, tt.bit, make([]byte, tt.window)); err == nil {
+			t.Errorf("%+v: no error", tt)
+		}
+	}
+}
