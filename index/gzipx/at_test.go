@@ -44,7 +44,18 @@ func TestBlockAt(t *testing.T) {
 			}
 			blocks++
 		}
-		if err := d.run(d.op + 1); err != nil {
+		var err error
+		switch d.kind {
+		case atBlock:
+			err = d.blockHeader()
+		case inDyn:
+			err = d.symbols(&d.lit, &d.dist, d.op+dataBytes)
+		case inFixed:
+			err = d.symbols(&fixedLit, &fixedDist, d.op+dataBytes)
+		case inStored:
+			err = d.stored(d.op + dataBytes)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
