@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/shalefs/shalefs/cmd/internal/open"
@@ -36,7 +37,8 @@ func newMeters(img *open.Image) *meters {
 			Name: "shalefs_fuse_read_bytes_total", Help: "Bytes returned to FUSE reads.",
 		}),
 	}
-	m.registry.MustRegister(m.ops, m.failures, m.read, newImageCollector(img))
+	m.registry.MustRegister(m.ops, m.failures, m.read, newImageCollector(img),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

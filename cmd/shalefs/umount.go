@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ disappears at once, and its processes get errors.`,
 			return errors.Join(errs...)
 		},
 	}
-	c.Flags().BoolVarP(&lazily, "lazy", "l", false, "detach a mount that is in use, too")
+	c.Flags().BoolVarP(&lazily, "lazy", "l", false, "detach a mount that is in use or hangs, too")
 	return c
 }
 
@@ -57,7 +58,11 @@ func umount(dir string, lazily bool) error {
 	if mnt.Dead() || lazily {
 		err = fusefs.Detach(mnt.Dir)
 		if err == nil {
-			_ = mnt.Device.Abort() // root's to do; without it the daemon ends when nobody uses the mount
+			// The daemon goes, and with it the connection: whoever still reads gets an error.
+			_ = mnt.Device.Abort() // where the kernel's control files are there, and for root
+			if recErr == nil && rec.Alive() {
+				_ = syscall.Kill(rec.PID, syscall.SIGTERM) // it may be gone by now
+			}
 		}
 	} else {
 		err = unmountBusy(mnt.Dir)

@@ -2,11 +2,15 @@ package open
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/shalefs/shalefs/index"
 	"github.com/shalefs/shalefs/index/share"
+	"github.com/shalefs/shalefs/layout"
 )
 
 // PushIndexes stores the indexes of the image beside it, and a profile unless its path
@@ -15,6 +19,15 @@ func (img *Image) PushIndexes(ctx context.Context, profile string) (ocispec.Desc
 	p, err := img.Pusher()
 	if err != nil {
 		return ocispec.Descriptor{}, err
+	}
+	var content []byte
+	if profile != "" {
+		if content, err = os.ReadFile(profile); err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		if _, err := ParseProfile(content); err != nil {
+			return ocispec.Descriptor{}, fmt.Errorf("%s: %w", profile, err)
+		}
 	}
 	if err := img.BindAll(ctx); err != nil {
 		return ocispec.Descriptor{}, err
@@ -31,8 +44,20 @@ func (img *Image) PushIndexes(ctx context.Context, profile string) (ocispec.Desc
 		}
 		layers = append(layers, x)
 	}
-	return share.Push(ctx, p, img.Meta.Descriptor, layers)
+	return share.Push(ctx, p, img.Meta.Descriptor, layers, content)
 }
 
-// pushedProfile reads the profile that was pushed with the indexes.
-func (img *Image) pushedProfile(_ context.Context) (*Profile, error) { return nil, nil }
+// pushedProfile reads the profile that was pushed with the indexes; nil if there is none.
+func (img *Image) pushedProfile(ctx context.Context) (*Profile, error) {
+	if img.pack == nil {
+		return nil, nil
+	}
+	b, err := img.pack.Profile(ctx)
+	if errors.Is(err, layout.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ParseProfile(b)
+}
