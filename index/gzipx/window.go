@@ -8,11 +8,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A packed window is empty (nothing is referenced), or a byte for the method and
-// its data. The runs of a window are the bytes that are not zero, in order: for each run
-// the uvarint number of zero bytes before it, the uvarint number of its bytes,
-// and then, after all runs and a run of no bytes, the bytes of the runs. Zero bytes at the end of
-// the window are not said.
+// A packed window is empty (nothing is referenced), or a byte that names the method
+// and its data. Both methods say the same: the runs of bytes that are not zero, from
+// the window's start on. First comes for each run the uvarint number of zero bytes
+// before it and the uvarint number of its bytes; a pair of zeros ends the list; then
+// follow the bytes of all runs. What comes after the last run is zero.
 //
 //	1  runs
 //	2  runs, compressed by zstd
@@ -26,8 +26,8 @@ const minGap = 3
 
 var errWindow = errors.New("invalid checkpoint window")
 
-// maxRuns bounds the runs of a window, unpacked: no run costs more than the
-// two lengths of two bytes more than its bytes.
+// maxRuns bounds the runs of a window, in bytes. Between runs there are minGap zero bytes
+// at least, so lengths (at most 3 bytes each) cost less than twice what they cover.
 const maxRuns = 3 * winBytes
 
 // A packer packs windows. Its encoder is deterministic: one level, one goroutine.
