@@ -1,7 +1,9 @@
 package index
 
 import (
+	"context"
 	"fmt"
+	"io"
 
 	digest "github.com/opencontainers/go-digest"
 
@@ -18,6 +20,20 @@ var codecs = map[string]codec.Codec{
 	"raw":  rawx.New(), // a blob that is one file
 	"gzip": gzipx.New(),
 	"zstd": zstdx.New(),
+}
+
+// A decodeFunc is codec.Codec.Decode.
+type decodeFunc func(ctx context.Context, cp codec.Checkpoint, r io.Reader, n int64, emit func(p []byte) error) error
+
+func decoderOf(name string) (decodeFunc, error) {
+	if d := pieceDecoders[name]; d != nil {
+		return d.decode, nil
+	}
+	c, err := codecOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return c.Decode, nil
 }
 
 func codecOf(name string) (codec.Codec, error) {

@@ -19,12 +19,13 @@ func Compare(theirs, ours *Layer) error {
 	if bytes.Equal(theirs.b, ours.b) {
 		return nil
 	}
+	standIn := theirs.h.flags&flagStandIn != 0
 	switch {
 	case theirs.h.blob != ours.h.blob || theirs.h.blobSize != ours.h.blobSize:
 		return fmt.Errorf("%w: it is of %s", ErrDiffer, theirs.h.blob)
 	case theirs.h.diff != "" && theirs.h.diff != ours.h.diff:
 		return fmt.Errorf("%w: diffID %s, the layer's is %s", ErrDiffer, theirs.h.diff, ours.h.diff)
-	case theirs.h.tarSize != ours.h.tarSize:
+	case theirs.h.tarSize != ours.h.tarSize && !standIn:
 		return fmt.Errorf("%w: tar of %d bytes, the layer's has %d", ErrDiffer, theirs.h.tarSize, ours.h.tarSize)
 	case theirs.NumEntries() != ours.NumEntries():
 		return fmt.Errorf("%w: %d entries, the layer has %d", ErrDiffer, theirs.NumEntries(), ours.NumEntries())
@@ -36,6 +37,12 @@ func Compare(theirs, ours *Layer) error {
 		}
 		if err := theirs.Entry(i, &a); err != nil {
 			return fmt.Errorf("%w: %w", ErrDiffer, err)
+		}
+		if standIn {
+			a.Off = b.Off
+		}
+		if theirs.Foreign() && a.MTimeNano == 0 {
+			a.MTimeNano = b.MTimeNano
 		}
 		if what := differ(&a, &b); what != "" {
 			return fmt.Errorf("%w: entry %d, %q: %s", ErrDiffer, i, b.Path, what)

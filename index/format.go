@@ -53,8 +53,10 @@ const (
 	flagRaw                 // the blob is the tar itself: each chunk is a span
 	flagDigests             // digests of files and chunks are there
 	flagFile                // the blob is one raw file, not a tar: the one entry is made up
+	flagForeign             // made of another program's index, whose times may lack nanoseconds
+	flagStandIn             // the stream is not the layer's tar: contents in order, headers unknown
 
-	knownFlags = flagChecked | flagRaw | flagDigests | flagFile
+	knownFlags = flagChecked | flagRaw | flagDigests | flagFile | flagForeign | flagStandIn
 )
 
 // A section is a part of the file.

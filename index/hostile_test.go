@@ -246,6 +246,15 @@ func TestCutFile(t *testing.T) {
 	if err := l.Verify(); !errors.Is(err, lazy.ErrCorrupt) {
 		t.Errorf("verify: %v", err)
 	}
+	span := l.Span(l.SpanOf(l.ChunkAt(l.Size() - 1)))
+	_, _, _, _ = l.Object(span.First)
+	_, _ = l.InEnd(span.First), l.Warnings()
+	if err := l.Decode(t.Context(), 0, 1, bytes.NewReader(b), nil); !errors.Is(err, lazy.ErrCorrupt) {
+		t.Errorf("decode: %v", err)
+	}
+	if err := l.Check(t.Context(), 0, nil); !errors.Is(err, lazy.ErrCorrupt) {
+		t.Errorf("check: %v", err)
+	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/crc32"
@@ -13,19 +14,18 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
-	"github.com/shalefs/shalefs/index/codec"
 	"github.com/shalefs/shalefs/lazy"
 )
 
 // A Layer is an open layer index. It is immutable and safe for concurrent use.
 // It implements lazy.Source.
 type Layer struct {
-	h     header
-	b     []byte // the file
-	codec codec.Codec
-	fill  Filler // nil when all of the file is here
-	bound atomic.Bool
-	close func() error
+	h      header
+	b      []byte // the file
+	decode decodeFunc
+	fill   Filler // nil when all of the file is here
+	bound  atomic.Bool
+	close  func() error
 }
 
 var _ lazy.Source = (*Layer)(nil)
@@ -110,12 +110,14 @@ func open(b []byte, fill Filler) (l *Layer, err error) {
 		if l.h.fileSize != int64(len(b)) {
 			return corrupt("header", 24, "file of %d bytes has %d", l.h.fileSize, len(b))
 		}
+		l.segments = bytes.Clone(l.section(secSegments))
+		l.spans = bytes.Clone(l.section(secSpans))
 		return l.checkTables()
 	})
 	if err != nil {
 		return nil, err
 	}
-	if l.codec, err = codecOf(l.h.format); err != nil {
+	if l.decode, err = decoderOf(l.h.format); err != nil {
 		return nil, err
 	}
 	l.bound.Store(fill == nil && l.h.flags&flagChecked != 0)
@@ -125,8 +127,8 @@ func open(b []byte, fill Filler) (l *Layer, err error) {
 // checkTables checks the small sections whole: their checksums, and that segments
 // and spans follow one another and stay inside the tar and the blob.
 func (l *Layer) checkTables() error {
-	for _, s := range []section{secSegments, secSpans, secWarnings} {
-		if got := crc(l.section(s)); got != l.h.sections[s].crc {
+	for s, b := range map[section][]byte{secSegments: l.segments, secSpans: l.spans, secWarnings: l.section(secWarnings)} {
+		if got := crc(b); got != l.h.sections[s].crc {
 			return corrupt(s.String(), 0, "checksum %08x, bytes have %08x", l.h.sections[s].crc, got)
 		}
 	}
@@ -218,7 +220,10 @@ func (l *Layer) BlobSize() int64 { return l.h.blobSize }
 
 // Format is the short name of the compression: "gzip", "zstd"; "tar" for none;
 // "raw" for a blob that is one file.
-func (l *Layer) Format() string { return l.h.format }
+func (l *Layer) Format() string { return trimFormat(l.h.format) }
+
+// Foreign says whether the index was made of another program's (FromForeign).
+func (l *Layer) Foreign() bool { return l.h.flags&flagForeign != 0 }
 
 // Bytes is the index file. It aliases the map, and has holes while parts are missing.
 func (l *Layer) Bytes() []byte { return l.b }

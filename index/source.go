@@ -26,7 +26,7 @@ type segmentRow struct {
 }
 
 func (l *Layer) segment(i int) segmentRow {
-	b := l.section(secSegments)[i*segmentBytes:]
+	b := l.segments[i*segmentBytes:]
 	return segmentRow{off: get48(b), chunk: le.Uint32(b[8:]), entry: le.Uint32(b[12:]), sum: b[16:48:48]}
 }
 
@@ -53,7 +53,7 @@ type spanRow struct {
 }
 
 func (l *Layer) span(i int) spanRow {
-	b := l.section(secSpans)[i*spanBytes:]
+	b := l.spans[i*spanBytes:]
 	return spanRow{
 		first: int(le.Uint32(b)), crc: le.Uint32(b[4:]),
 		out: get48(b[8:]), in: get48(b[16:]), inMax: get48(b[24:]), heap: get48(b[32:]),
@@ -164,7 +164,7 @@ func (l *Layer) Decode(ctx context.Context, span, last int, r io.Reader, emit fu
 		return fmt.Errorf("span %d: %w", span, err)
 	}
 	skip, left := start-cp.Out, end-start
-	err = l.codec.Decode(ctx, cp, r, end-cp.Out, func(p []byte) error {
+	err = l.decode(ctx, cp, r, end-cp.Out, func(p []byte) error {
 		if skip >= int64(len(p)) {
 			skip -= int64(len(p))
 			return nil

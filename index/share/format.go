@@ -54,8 +54,8 @@ func encode(layers []*index.Layer) (head, pieces []byte, err error) {
 	plain := []byte(headMagic)
 	plain = binary.AppendUvarint(plain, uint64(len(layers)))
 	for _, l := range layers {
-		if !l.Info().Complete {
-			return nil, nil, errors.New("index is not complete")
+		if !l.Info().Complete || !l.HasDigests() {
+			return nil, nil, fmt.Errorf("index of layer %s is not complete: %w", l.Blob(), layout.ErrUnsupported)
 		}
 		tree, err := l.Tree()
 		if err != nil {
