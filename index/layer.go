@@ -20,12 +20,15 @@ import (
 // A Layer is an open layer index. It is immutable and safe for concurrent use.
 // It implements lazy.Source.
 type Layer struct {
-	h      header
-	b      []byte // the file
-	decode decodeFunc
-	fill   Filler // nil when all of the file is here
-	bound  atomic.Bool
-	close  func() error
+	h header
+	b []byte // the file
+	// The small tables are copies: chunks and spans are looked up often, and by
+	// methods that cannot return an error if the map is gone.
+	segments, spans []byte
+	decode          decodeFunc
+	fill            Filler // nil when all of the file is here
+	bound           atomic.Bool
+	close           func() error
 }
 
 var _ lazy.Source = (*Layer)(nil)
