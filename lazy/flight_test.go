@@ -95,7 +95,7 @@ func TestInterruptStorm(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			for j := range 60 {
+			for j := range 15 {
 				ctx, cancel := context.WithCancel(context.Background())
 				if i%2 == 0 {
 					go cancel()
@@ -170,18 +170,18 @@ func TestCorruptOnce(t *testing.T) {
 // A chunk that is always wrong is an error, for those who read it only; it is not
 // asked for all the time (ERR-3, DIG-15).
 func TestCorruptForEver(t *testing.T) {
-	for _, bad := range []int64{0, 3*mib + 5, 5*mib + 100<<10, 8*mib - 1} {
+	for _, bad := range []int64{0, 3*mib + 100<<10, 4*mib - 1} {
 		r := newRig(t, rigOptions{
-			layer: lazytest.LayerOptions{Size: 8 * mib, Slack: 300, Keep: true},
+			layer: lazytest.LayerOptions{Size: 4 * mib, Slack: 300, Keep: true},
 			cache: openCache(t, t.TempDir(), cache.Options{}),
 			hook: func(int, lazytest.Request) lazytest.Fault {
 				return lazytest.Fault{Corrupt: true, At: bad / 2}
 			},
 		})
-		if err := r.try(0, 8*mib); !errors.Is(err, lazy.ErrCorrupt) {
+		if err := r.try(0, 4*mib); !errors.Is(err, lazy.ErrCorrupt) {
 			t.Fatalf("%d: read of all: %v", bad, err)
 		}
-		for off := int64(0); off < 8*mib; off += lazy.ChunkBytes {
+		for off := int64(0); off < 4*mib; off += lazy.ChunkBytes {
 			err := r.try(off, lazy.ChunkBytes)
 			if off/lazy.ChunkBytes == bad/lazy.ChunkBytes {
 				if !errors.Is(err, lazy.ErrCorrupt) {
@@ -225,8 +225,12 @@ func TestCorruptIsForgotten(t *testing.T) {
 func TestNetworkFaults(t *testing.T) {
 	kinds := map[string]func(lazytest.Request) lazytest.Fault{
 		"refused": func(lazytest.Request) lazytest.Fault { return lazytest.Fault{Err: lazytest.ErrFault} },
-		"reset":   func(r lazytest.Request) lazytest.Fault { return lazytest.Fault{Err: lazytest.ErrFault, After: r.Len / 2} },
-		"late":    func(r lazytest.Request) lazytest.Fault { return lazytest.Fault{Err: lazytest.ErrFault, After: r.Len - 1} },
+		"reset": func(r lazytest.Request) lazytest.Fault {
+			return lazytest.Fault{Err: lazytest.ErrFault, After: r.Len / 2}
+		},
+		"late": func(r lazytest.Request) lazytest.Fault {
+			return lazytest.Fault{Err: lazytest.ErrFault, After: r.Len - 1}
+		},
 		"cut":     func(r lazytest.Request) lazytest.Fault { return lazytest.Fault{Cut: true, After: r.Len / 3} },
 		"empty":   func(lazytest.Request) lazytest.Fault { return lazytest.Fault{Cut: true} },
 		"corrupt": func(r lazytest.Request) lazytest.Fault { return lazytest.Fault{Corrupt: true, At: r.Off + r.Len/2} },
@@ -239,7 +243,7 @@ func TestNetworkFaults(t *testing.T) {
 				}
 				reached := false
 				r := newRig(t, rigOptions{
-					layer: lazytest.LayerOptions{Size: 6 * mib, Span: 512 << 10, Slack: 200, Keep: true},
+					layer: lazytest.LayerOptions{Size: 2 * mib, Span: 256 << 10, Slack: 200, Keep: true},
 					cache: openCache(t, t.TempDir(), cache.Options{}),
 					hook: func(k int, q lazytest.Request) lazytest.Fault {
 						if k == n {
@@ -250,10 +254,10 @@ func TestNetworkFaults(t *testing.T) {
 					},
 				})
 				failed := 0
-				for _, off := range []int64{5 * mib, 0, 2 * mib, 2*mib + 5, 0, -1} {
-					size := int64(900 << 10)
+				for _, off := range []int64{3 * mib / 2, 0, mib, mib + 5, 0, -1} {
+					size := int64(300 << 10)
 					if off < 0 {
-						off, size = 0, 6*mib
+						off, size = 0, 2*mib
 					}
 					if err := r.try(off, size); err != nil {
 						failed++
@@ -265,7 +269,7 @@ func TestNetworkFaults(t *testing.T) {
 				if failed > 1 || name == "corrupt" && failed > 0 {
 					t.Errorf("fault %d: %d reads failed", n, failed)
 				}
-				r.want(0, 6*mib)
+				r.want(0, 2*mib)
 				_ = r.group.Close()
 				if !reached {
 					return
@@ -278,11 +282,11 @@ func TestNetworkFaults(t *testing.T) {
 // The disk fails at its n'th operation, for every n, once or from then on, and writes short: no read fails or
 // is wrong, and what the cache holds afterwards is right.
 func TestDiskFaults(t *testing.T) {
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
 	for _, mode := range []string{"once", "for ever", "short"} {
+		step := 1
+		if mode != "once" {
+			step = 5
+		}
 		for n := 1; ; n += step {
 			var count atomic.Int64
 			var armed atomic.Bool
@@ -307,7 +311,7 @@ func TestDiskFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			armed.Store(true)
-			lo := lazytest.LayerOptions{Size: 600 << 10, Span: 200 << 10, Keep: true, Files: []lazytest.File{{Off: 130 << 10, Len: 200<<10 + 5}}}
+			lo := lazytest.LayerOptions{Size: 400 << 10, Span: 200 << 10, Keep: true, Files: []lazytest.File{{Off: 130 << 10, Len: 130<<10 + 5}}}
 			r := newRig(t, rigOptions{layer: lo, cache: c})
 			r.want(100, 100<<10)
 			r.want(0, lo.Size)

@@ -12,7 +12,7 @@ import (
 // A file that is read from front to back comes in few requests, and hardly more than
 // itself is fetched.
 func TestSequential(t *testing.T) {
-	const size = 96 * mib
+	const size = 64 * mib
 	r := newRig(t, rigOptions{
 		layer: lazytest.LayerOptions{Size: size, Slack: 1000, Keep: true},
 		cache: openCache(t, t.TempDir(), cache.Options{}),
@@ -30,7 +30,7 @@ func TestSequential(t *testing.T) {
 
 // The same without a cache, in little memory.
 func TestSequentialWithoutCache(t *testing.T) {
-	const size = 64 * mib
+	const size = 32 * mib
 	r := newRig(t, rigOptions{
 		layer: lazytest.LayerOptions{Size: size, Span: 256 << 10},
 		group: lazy.Options{MemoryBytes: 8 * mib},
@@ -41,7 +41,7 @@ func TestSequentialWithoutCache(t *testing.T) {
 	if limit := r.layer.BlobSize() + r.layer.BlobSize()/4; b > limit {
 		t.Errorf("%d bytes fetched, want at most %d", b, limit)
 	}
-	if n > 60 {
+	if n > 100 {
 		t.Errorf("%d requests", n)
 	}
 }
@@ -55,7 +55,7 @@ func TestManyStreams(t *testing.T) {
 	})
 	var wg sync.WaitGroup
 	for i := range int64(4) {
-		wg.Go(func() { r.stream(uint64(i/2), i*16*mib, (i+1)*16*mib, 64<<10) })
+		wg.Go(func() { r.stream(uint64(i/2), i*size/4, (i+1)*size/4, 64<<10) })
 	}
 	wg.Wait()
 	n, b := len(r.blob.Requests()), r.blob.Bytes()
@@ -70,14 +70,14 @@ func TestManyStreams(t *testing.T) {
 
 // A walk that reads small files in the order of the tar.
 func TestWalk(t *testing.T) {
-	const size = 64 * mib
+	const size = 32 * mib
 	r := newRig(t, rigOptions{
 		layer: lazytest.LayerOptions{Size: size, Keep: true},
 		cache: openCache(t, t.TempDir(), cache.Options{}),
 	})
 	key := uint64(0)
 	for off := int64(512); off < size; {
-		n := min(1+(off*7)%(20<<10), size-off)
+		n := min(1+(off*7)%(40<<10), size-off)
 		r.stream(key, off, off+n, 128<<10)
 		off += (n+511)&^511 + 512
 		key++

@@ -20,9 +20,9 @@ import (
 var errDead = errors.New("the process is dead")
 
 var (
-	lifeTar  = content(100, 9*UnitBytes+9)
-	lifeBig  = content(101, 5*UnitBytes)
-	lifeKept = content(102, 3*UnitBytes+1)
+	lifeTar  = content(100, 5*UnitBytes+9)
+	lifeBig  = content(101, 2*UnitBytes)
+	lifeKept = content(102, UnitBytes+1)
 )
 
 // noSync saves the tests that do not pull a power plug the time of syncing.
@@ -67,7 +67,7 @@ func life(c *Cache, round int) {
 	}
 	_ = c.PutDoc("k", "a", docOf(round))
 	_ = c.PutDoc("k", fmt.Sprint("b", round), docOf(round))
-	_, _ = c.Prune(ctx, PruneOptions{Bytes: 6 * UnitBytes})
+	_, _ = c.Prune(ctx, PruneOptions{Bytes: 3 * UnitBytes})
 	_ = c.Remove(fileKey(big), int64(len(big)))
 }
 
@@ -175,7 +175,7 @@ func TestMain(m *testing.M) {
 
 // child works with a cache until it is killed.
 func child(dir string) {
-	c, err := Open(dir, Options{MaxBytes: 20 * UnitBytes, Fault: noSync})
+	c, err := Open(dir, Options{MaxBytes: 10 * UnitBytes, Fault: noSync})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -283,7 +283,9 @@ func TestForeignFiles(t *testing.T) {
 		"no data":   os.Remove,
 		"empty map": func(p string) error { return os.WriteFile(p+".map", nil, 0o600) },
 		"other map": func(p string) error { return os.WriteFile(p+".map", newMap(9*UnitBytes, true, [16]byte{}), 0o600) },
-		"garbage":   func(p string) error { return os.WriteFile(p+".map", bytes.Repeat([]byte("x"), mapBytes(int64(len(b)))), 0o600) },
+		"garbage": func(p string) error {
+			return os.WriteFile(p+".map", bytes.Repeat([]byte("x"), mapBytes(int64(len(b)))), 0o600)
+		},
 	}
 	for name, f := range spoil {
 		c := open(t, dir, Options{})

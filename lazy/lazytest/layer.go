@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sort"
 	"sync"
 
@@ -38,6 +39,8 @@ type Layer struct {
 	keys   []cache.Key // by chunk, empty for the tar object
 	files  []File      // by chunk, if its key is not empty
 	spans  []lazy.Span
+	blob   []byte  // one period of it
+	tar    []byte  // the same, decompressed
 	outs   []int64 // where the spans' checkpoints are in the tar stream
 
 	mu       sync.Mutex
@@ -56,7 +59,11 @@ func NewLayer(opt LayerOptions) *Layer {
 	if opt.Name == "" {
 		opt.Name = fmt.Sprintf("sha256-%016x", opt.Seed)
 	}
-	l := &Layer{opt: opt, prepared: map[int]bool{}}
+	l := &Layer{opt: opt, prepared: map[int]bool{}, blob: make([]byte, period), tar: make([]byte, 2*period)}
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], opt.Seed)
+	_, _ = rand.NewChaCha8(seed).Read(l.blob)
+	decompress(l.tar, l.blob)
 	at := int64(0)
 	for _, f := range opt.Files {
 		l.segment(at, f.Off, cache.Key{}, File{})
@@ -85,46 +92,28 @@ func (l *Layer) segment(from, to int64, key cache.Key, f File) {
 	}
 }
 
-// word is the content: eight bytes of the blob.
-func word(seed uint64, i int64) uint64 {
-	z := seed + uint64(i+1)*0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
-}
-
-// compressed fills p with the blob's bytes from off on.
-func (l *Layer) compressed(p []byte, off int64) {
-	var w [8]byte
-	for len(p) > 0 {
-		if off%8 == 0 && len(p) >= 8 {
-			binary.LittleEndian.PutUint64(p, word(l.opt.Seed, off/8))
-			p, off = p[8:], off+8
-			continue
-		}
-		binary.LittleEndian.PutUint64(w[:], word(l.opt.Seed, off/8))
-		n := copy(p, w[off%8:])
-		p, off = p[n:], off+int64(n)
-	}
-}
+// period is the length after which the blob repeats itself: a prime, so that no two chunks
+// are equal, nor any two pieces at places that are round numbers.
+const period = 1_000_003
 
 // Fill fills p with the bytes of the tar stream from off on: what a loader must return.
-func (l *Layer) Fill(p []byte, off int64) {
-	if len(p) == 0 {
-		return
+func (l *Layer) Fill(p []byte, off int64) { repeat(p, l.tar, off) }
+
+// compressed fills p with the blob's bytes from off on.
+func (l *Layer) compressed(p []byte, off int64) { repeat(p, l.blob, off) }
+
+func repeat(p, pattern []byte, off int64) {
+	for at := off % int64(len(pattern)); len(p) > 0; at = 0 {
+		p = p[copy(p, pattern[at:]):]
 	}
-	c := make([]byte, (off+int64(len(p))+1)/2-off/2)
-	l.compressed(c, off/2)
-	if off%2 == 1 {
-		p[0] = c[0]
-		p, c = p[1:], c[1:]
-	}
-	for len(p) >= 2 {
-		p[0], p[1] = c[0], c[0]
-		p, c = p[2:], c[1:]
-	}
-	if len(p) == 1 {
-		p[0] = c[0]
+}
+
+// decompress doubles every byte.
+//
+//go:norace
+func decompress(dst, src []byte) {
+	for i, b := range src {
+		dst[2*i], dst[2*i+1] = b, b
 	}
 }
 
@@ -222,9 +211,7 @@ func (l *Layer) Decode(ctx context.Context, span, last int, r io.Reader, emit fu
 			}
 			return err
 		}
-		for i, b := range in[:n] {
-			dec[2*i], dec[2*i+1] = b, b
-		}
+		decompress(dec[:], in[:n])
 		p := dec[:2*n]
 		if skip := from - out; skip > 0 {
 			k := min(skip, int64(len(p)))
