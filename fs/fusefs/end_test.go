@@ -128,7 +128,7 @@ func TestShutdownWhileReadHangs(t *testing.T) {
 	s := mountTree(t, tree, h, Options{})
 	cmd := reader(t, filepath.Join(s.Dir(), "f"))
 	receive(t, h.reads, "read")
-	if err := s.Unmount(); !errors.Is(err, unix.EBUSY) {
+	if err := s.Unmount(); err == nil || os.Geteuid() == 0 && !errors.Is(err, unix.EBUSY) {
 		t.Errorf("unmount in use: got %v, want EBUSY", err)
 	}
 	if err := s.Shutdown(context.Background()); err != nil {

@@ -125,3 +125,13 @@ func walkAll(t testing.TB, dir string) map[string]fs.FileInfo {
 	}
 	return all
 }
+
+// waitFor waits until something is true that happens by itself.
+func waitFor(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited for %s for %v", what, patience)
+		}
+	}
+}

@@ -86,7 +86,8 @@ func (s *Server) Wait() { <-s.served }
 // Done is closed when the mount is gone and no request is being answered.
 func (s *Server) Done() <-chan struct{} { return s.served }
 
-// Unmount unmounts the tree if nobody uses it, else the error is EBUSY and nothing has changed.
+// Unmount unmounts the tree if nobody uses it, else it is an error (EBUSY where umount2 says so)
+// and nothing has changed.
 func (s *Server) Unmount() error {
 	if err := unmount(s.dir, 0, "-u"); err != nil {
 		return err
