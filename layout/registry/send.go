@@ -67,7 +67,7 @@ func (s *Store) send(ctx context.Context, e *endpoint, c call) (*response, error
 			denials++
 			refusal := newStatusError(r, c.what)
 			if err := e.auth.Challenged(ctx, lines, c.scope, authorization); err != nil {
-				return nil, deniedError(err, refusal)
+				return nil, e.authError(ctx, err, refusal)
 			}
 		default:
 			return r, nil
@@ -75,12 +75,18 @@ func (s *Store) send(ctx context.Context, e *endpoint, c call) (*response, error
 	}
 }
 
-// deniedError joins what the registry said with why we could not answer it.
-func deniedError(err, refusal error) error {
-	if errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrRealm) {
+// authError makes one error of what the registry said and why we could not
+// answer it. An answer of the token server that makes no sense is tried again.
+func (e *endpoint) authError(ctx context.Context, err, refusal error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrRealm):
 		return fmt.Errorf("%w: %w", refusal, err)
+	case classify(err) != final:
+		return err
 	}
-	return err
+	return &lieError{host: e.name, what: "token", how: err.Error(), sentinel: layout.ErrUnavailable}
 }
 
 // newRequest builds the request for u. Only the endpoint's own host gets its
@@ -113,7 +119,7 @@ func (s *Store) newRequest(ctx context.Context, e *endpoint, c call, u *url.URL,
 	}
 	authorization, err := e.auth.Header(ctx, c.scope)
 	if err != nil {
-		return nil, "", deniedError(err, &statusError{host: e.name, what: c.what, status: http.StatusUnauthorized})
+		return nil, "", e.authError(ctx, err, &statusError{host: e.name, what: c.what, status: http.StatusUnauthorized})
 	}
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
