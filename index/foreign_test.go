@@ -9,8 +9,6 @@ import (
 	"io"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/shalefs/shalefs/index/foreign"
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/layout"
@@ -52,14 +50,6 @@ func pieced(t *testing.T, stream []byte, pack func([]byte) []byte) (blob []byte,
 	}
 	add(stream[at:])
 	return blob, x
-}
-
-func zstded(t *testing.T) func([]byte) []byte {
-	w, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(p []byte) []byte { return w.EncodeAll(p, nil) }
 }
 
 // TestPieces: FMT-12: an index made of a table of contents reads the same files, lists the

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/shalefs/shalefs/layout"
@@ -65,16 +66,20 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// text is compressible content that does not repeat itself.
+// text is content that compresses as text does, and repeats itself after a while, so
+// that a lot of it is made, packed and decoded fast.
 func text(rnd *rand.Rand, n int) []byte {
 	words := strings.Fields("layer index span chunk window member frame checkpoint inode entry blob digest tar zero")
-	var b bytes.Buffer
-	for b.Len() < n {
-		b.WriteString(words[rnd.IntN(len(words))])
-		b.WriteByte(" \n."[rnd.IntN(3)])
-		b.WriteByte(byte(rnd.Uint32N(256)))
+	var b []byte
+	for len(b) < n && len(b) < 100_000 {
+		b = append(b, words[rnd.IntN(len(words))]...)
+		b = append(b, " \n."[rnd.IntN(3)], byte(rnd.Uint32N(256)))
 	}
-	return b.Bytes()[:n]
+	for at := 0; len(b) < n; at += 50_000 {
+		b = append(b, byte(rnd.Uint32N(256)))
+		b = append(b, b[at:at+70_000]...)
+	}
+	return b[:n]
 }
 
 // sampleTar is a layer with all kinds of entries, small files and some large ones.
@@ -140,6 +145,16 @@ func gzipped(tb testing.TB, p []byte) []byte {
 		tb.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// zstded returns a function that packs as one frame.
+func zstded(tb testing.TB) func([]byte) []byte {
+	tb.Helper()
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return func(p []byte) []byte { return w.EncodeAll(p, nil) }
 }
 
 // build builds and opens the index of a blob.

@@ -139,7 +139,7 @@ func (in *input) pump(ctx context.Context, r io.Reader, size int64) error {
 		}
 		p.n = int(min(int64(len(p.b)), size-in.read))
 		if n, err := io.ReadFull(r, p.b[:p.n]); err != nil {
-			if err == io.EOF || err == io.ErrUnexpectedEOF {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = fmt.Errorf("%w: %d bytes of %d", layout.ErrChanged, in.read+int64(n), size)
 			}
 			return err
@@ -248,6 +248,9 @@ func newSummer(a digest.Algorithm) (*summer, error) {
 }
 
 func (s *summer) run(ctx context.Context) error {
+	if s.history {
+		s.remember(0)
+	}
 	for {
 		p, err := receive(ctx, s.queue)
 		if err != nil {
