@@ -3,6 +3,7 @@ package zstdx
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/shalefs/shalefs/index/codec"
 )
@@ -12,6 +13,7 @@ type finisher struct {
 	marks marker
 	runs  []run
 	data  []byte
+	raw   []byte // content of a raw block
 	proof *decoder
 }
 
@@ -117,8 +119,8 @@ func (f *finisher) prove(cp codec.Checkpoint, g *group, blocks []*lookBlock, h *
 		a, c := h.at(b.out, b.n)
 		p := b.piece()
 		if b.head.kind == blockRaw {
-			f.data = append(append(f.data[:0], a...), c...)
-			p = piece{f.data, 0, len(f.data)}
+			f.raw = append(append(f.raw[:0], a...), c...)
+			p = piece{f.raw, 0, len(f.raw)}
 		}
 		n, err := d.block(b.head, p, maxBlock)
 		if err != nil {
@@ -143,22 +145,18 @@ func (f *finisher) prove(cp codec.Checkpoint, g *group, blocks []*lookBlock, h *
 			seen[i] = seen[i] || u != useNone
 		}
 	}
-	if far.top > g.out-f.marks.base {
-		return errOffset
-	}
-	return f.proveWindow(far, cp.Out, blocks, h)
+	return f.proveWindow(far, cp.Out, blocks)
 }
 
-// proveWindow checks the unpacked window against the references and the stream.
-func (f *finisher) proveWindow(far *sparse, out int64, blocks []*lookBlock, h *history) error {
+// proveWindow checks that the unpacked window is what was gathered from the stream, and
+// that it has all that the references of the blocks need.
+func (f *finisher) proveWindow(far *sparse, out int64, blocks []*lookBlock) error {
+	if !slices.Equal(far.runs, f.runs) || !bytes.Equal(far.data, f.data) {
+		return errCheckpoint
+	}
 	defer f.marks.clear(far.runs)
-	for i, r := range far.runs {
+	for _, r := range far.runs {
 		f.marks.mark(out-r.dist, out-r.dist+int64(r.len))
-		got := far.data[far.offs[i]:][:r.len]
-		a, b := h.at(out-r.dist, r.len)
-		if !bytes.Equal(got[:len(a)], a) || !bytes.Equal(got[len(a):], b) {
-			return fmt.Errorf("window differs %d bytes before the checkpoint", r.dist)
-		}
 	}
 	for _, b := range blocks {
 		for _, r := range b.refs {

@@ -34,7 +34,7 @@ func (h *history) room() {
 		h.prev, h.cur = h.cur, 0
 		return
 	}
-	h.grow(min(full, max(4*len(h.buf), blockSpace+64<<10)))
+	h.grow(min(full, max(8*len(h.buf), 1<<20)))
 }
 
 // grow moves what is readable to the front of a larger buffer.

@@ -90,7 +90,7 @@ func (l *lookahead) newBlock(h blockHeader, p piece) *lookBlock {
 		n = 0
 	}
 	if cap(b.raw) < headroom+n+slack {
-		b.raw = make([]byte, headroom+n+n/4+slack)
+		b.raw = make([]byte, (headroom+n+slack+4095)&^4095)
 	}
 	b.raw = b.raw[:headroom+n+slack]
 	copy(b.raw[headroom:], p.buf[p.lo:p.lo+n])

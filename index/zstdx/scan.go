@@ -148,12 +148,11 @@ func (s *scanner) block() error {
 		})
 	}
 	b := l.newBlock(h, p)
-	d.refs = b.refs
 	n, err := d.block(h, p, maxBlock)
 	if err != nil {
 		return err
 	}
-	b.refs, d.refs = d.refs, nil
+	b.refs = append(b.refs[:0], d.refs...)
 	b.head, b.n, b.out, b.use, b.last = h, n, d.hist.pos, d.use, h.last
 	for i, u := range d.use {
 		if u == useDefine {

@@ -155,33 +155,32 @@ func (d *decoder) unpack(p piece, out []seq, lits int) (total int, err error) {
 		el := ll.entry[sl&(tableMax-1)]
 		eo := of.entry[so&(tableMax-1)]
 		em := ml.entry[sm&(tableMax-1)]
-		nl, no, nm := uint8(el>>24), uint8(eo>>24), uint8(em>>24)
-
-		x := load(b, left)
-		off := uint32(eo>>32) + uint32(x>>1>>(63-no&63))
-		x <<= no & 63
-		if no+nl+nm > 30 {
-			left -= int(no)
-			x = load(b, left)
-			left += int(no)
+		// Rotating brings the next bits to the bottom and the ones after them to the top.
+		nl, no, nm := int(el>>24&31), int(eo>>24&31), int(em>>24&31)
+		x := bits.RotateLeft64(load(b, left), no)
+		off := uint32(eo>>32) + uint32(x&masks[no])
+		many := no+nl+nm > 30 // 57 bits do not hold these and those of the states
+		if many {
+			x = load(b, left-no)
 		}
-		match := uint32(em>>32) + uint32(x>>1>>(63-nm&63))
-		x <<= nm & 63
-		lit := uint32(el>>32) + uint32(x>>1>>(63-nl&63))
-		x <<= nl & 63
-		left -= int(no) + int(nl) + int(nm)
+		x = bits.RotateLeft64(x, nm)
+		match := uint32(em>>32) + uint32(x&masks[nm])
+		x = bits.RotateLeft64(x, nl)
+		lit := uint32(el>>32) + uint32(x&masks[nl])
+		left -= no + nl + nm
 
 		if i != last {
-			if no+nl+nm > 30 {
+			if many {
 				x = load(b, left)
 			}
-			bl, bo, bm := uint8(el>>16), uint8(eo>>16), uint8(em>>16)
-			sl = el&0xFFFF + x>>1>>(63-bl&63)
-			x <<= bl & 63
-			sm = em&0xFFFF + x>>1>>(63-bm&63)
-			x <<= bm & 63
-			so = eo&0xFFFF + x>>1>>(63-bo&63)
-			left -= int(bl) + int(bo) + int(bm)
+			bl, bo, bm := int(el>>16&31), int(eo>>16&31), int(em>>16&31)
+			x = bits.RotateLeft64(x, bl)
+			sl = el&0xFFFF + x&masks[bl]
+			x = bits.RotateLeft64(x, bm)
+			sm = em&0xFFFF + x&masks[bm]
+			x = bits.RotateLeft64(x, bo)
+			so = eo&0xFFFF + x&masks[bo]
+			left -= bl + bo + bm
 		}
 
 		if off > 3 {
@@ -251,6 +250,14 @@ func (d *decoder) reachable(out []seq) bool {
 	}
 	return true
 }
+
+// masks[n] keeps the lowest n bits.
+var masks = func() (m [32]uint64) {
+	for i := range m {
+		m[i] = 1<<i - 1
+	}
+	return m
+}()
 
 // load returns the unread bits below bit number left, in the top of a word. At least 57
 // of them are valid.
