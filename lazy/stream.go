@@ -109,8 +109,9 @@ func (l *Loader) follow(key uint64, first, last, minRun, end int) {
 	}
 	window = int(min(int64(window), l.window(last)/ChunkBytes))
 	from, to := max(s.next, s.ahead), min(s.next+window, end)
-	// Ask for more when half of the window was read, or the end is in sight.
-	if to <= from || (from-s.next)*2 > window && to < end {
+	// Ask for more when there is room for one more flight in the window, so that flights
+	// start, and end, one after the other and the line never falls idle.
+	if to <= from || to < end && to-from < min(window/2, int(l.g.opt.PieceBytes/ChunkBytes)) {
 		return
 	}
 	if e := l.src.Span(l.src.SpanOf(to - 1)).Last; e-to <= window {

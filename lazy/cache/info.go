@@ -120,7 +120,7 @@ type Verified struct {
 }
 
 // Verify hashes all complete files and drops those that are damaged. The chunks of other
-// objects need the layer's index to be checked: lazy.VerifyCache does that.
+// objects cannot be checked without the layer's index.
 func (c *Cache) Verify(ctx context.Context) (Verified, error) {
 	var v Verified
 	all, err := c.scan()
