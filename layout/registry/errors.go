@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,8 +100,9 @@ func classify(err error) class {
 	var li *lieError
 	var ne *netError
 	var sp *spoolError
+	var cert *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &sp):
+	case errors.As(err, &sp), errors.As(err, &cert):
 		return final
 	case errors.As(err, &li):
 		return lie

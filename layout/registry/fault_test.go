@@ -28,6 +28,7 @@ func TestEveryFaultAtEveryRequest(t *testing.T) {
 		"REG-14 short part, no length": rt.Short206(10, true),
 		"REG-14 reset":                 rt.Reset(300),
 		"REG-14 reset before the body": rt.Reset(0),
+		"REG-14 no answer":             rt.Hangup(),
 		"REG-14 stall":                 rt.Stall(300),
 		"REG-13 gzip":                  rt.Gzip(),
 		"REG-17 403 expired":           rt.Status(403, nil, "<Error><Message>Request has expired: secret</Message></Error>"),

@@ -4,6 +4,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -34,6 +36,7 @@ func TestREG35TLS(t *testing.T) {
 				upstream.ServeHTTP(w, r)
 			}))
 			srv.EnableHTTP2 = h2
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 			srv.StartTLS()
 			defer srv.Close()
 			host := strings.TrimPrefix(srv.URL, "https://")

@@ -149,7 +149,7 @@ func TestBasic(t *testing.T) {
 // TestREG20TokenServerFails: what is worth a retry is tried again.
 func TestREG20TokenServerFails(t *testing.T) {
 	faults := map[string]rt.Fault{
-		"500": rt.Status(500, nil, ""), "429": rt.Status(429, nil, ""), "reset": rt.Reset(0),
+		"500": rt.Status(500, nil, ""), "429": rt.Status(429, nil, ""), "no answer": rt.Hangup(),
 		"no JSON": rt.Status(200, nil, "<html>"), "ERR-6 endless": rt.Status(200, nil, strings.Repeat(" ", 2<<20)),
 	}
 	for name, fault := range faults {

@@ -106,6 +106,17 @@ func Short(n int) Fault { return cut(n, false) }
 // Reset does as Short, with a TCP reset in place of an orderly end.
 func Reset(n int) Fault { return cut(n, true) }
 
+// Hangup closes the connection without an answer.
+func Hangup() Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ func(*http.Request) *Answer) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err) // the proxy serves HTTP/1.1
+		}
+		closeConn(conn)
+	}
+}
+
 func cut(n int, reset bool) Fault {
 	return func(w http.ResponseWriter, r *http.Request, ask func(*http.Request) *Answer) {
 		a := ask(r)

@@ -3,6 +3,8 @@ package registrytest
 import (
 	"context"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -20,6 +22,16 @@ func Slow(h http.Handler, latency time.Duration, bytesPerSecond int64) http.Hand
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// SlowProxy is Slow in front of another server: what a benchmark puts between a
+// client and a registry.
+func SlowProxy(upstream *url.URL, latency time.Duration, bytesPerSecond int64) http.Handler {
+	p := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
+		FlushInterval: -1, // headers and small bodies go on at once
+	}
+	return Slow(p, latency, bytesPerSecond)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
