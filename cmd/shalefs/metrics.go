@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ type meters struct {
 	ops      *prometheus.HistogramVec
 	failures *prometheus.CounterVec
 	read     prometheus.Counter
+	total    atomic.Int64 // operations
 }
 
 func newMeters(img *open.Image) *meters {
@@ -44,6 +46,7 @@ func newMeters(img *open.Image) *meters {
 
 // Op implements fusefs.Metrics.
 func (m *meters) Op(name string, took time.Duration, bytes int, errno syscall.Errno) {
+	m.total.Add(1)
 	m.ops.WithLabelValues(name).Observe(took.Seconds())
 	if bytes > 0 {
 		m.read.Add(float64(bytes))
@@ -52,6 +55,9 @@ func (m *meters) Op(name string, took time.Duration, bytes int, errno syscall.Er
 		m.failures.WithLabelValues(name, errno.Error()).Inc()
 	}
 }
+
+// count is the number of operations so far.
+func (m *meters) count() int64 { return m.total.Load() }
 
 func (m *meters) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

@@ -207,6 +207,9 @@ func (m *mountCmd) whileMounted(ctx context.Context, img *open.Image, srv *fusef
 	if err := daemon.Ready(); err != nil {
 		return err
 	}
+	idle := make(chan struct{})
+	defer close(idle)
+	go keepSmall(meters.count, idle)
 	img.Logger().Info("mounted", "reference", rec.Reference, "digest", rec.Digest, "dir", rec.Dir, "inodes", img.Tree.NumInodes())
 	select {
 	case <-srv.Done():

@@ -11,6 +11,7 @@ import (
 	iofs "io/fs"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -83,6 +84,9 @@ func Serve(rec Record, status func() any, metrics http.Handler) (*Server, error)
 	if metrics != nil {
 		mux.Handle("GET /metrics", metrics)
 	}
+	// Profiles of the daemon, for whoever owns the mount: the socket is the user's own.
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	s := &Server{base: base, http: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)

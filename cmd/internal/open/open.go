@@ -68,6 +68,9 @@ func Open(ctx context.Context, ref string, opt Options) (_ *Image, err error) {
 	if err := img.Meta.CheckLayers(); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Reference, err)
 	}
+	if opt.MemoryBytes == 0 {
+		opt.MemoryBytes = defaultMemory
+	}
 	img.Group = lazy.NewGroup(lazy.Options{MemoryBytes: opt.MemoryBytes, Deadline: opt.Deadline, Logger: s.logger})
 	if err := img.openLayers(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Reference, err)
@@ -108,6 +111,10 @@ func (img *Image) openLayers(ctx context.Context) error {
 	}
 	return group.Wait()
 }
+
+// defaultMemory bounds the decoded chunks in memory, in bytes: the kernel and the cache on
+// disk keep the rest.
+const defaultMemory = 4 << 20
 
 // parallelLayers is how many layers are indexed at a time.
 const parallelLayers = 4

@@ -77,7 +77,7 @@ type Options struct {
 	Prefetch    Prefetch
 
 	Deadline    time.Duration // of one read; 0 is 60 s
-	MemoryBytes int64         // of the loader's buffers; 0 is its default
+	MemoryBytes int64         // of decoded chunks in memory; 0 is 4 MiB
 	Record      bool          // record which chunks are touched
 
 	Logger   *slog.Logger                       // nil is silent
