@@ -35,7 +35,7 @@ func TestReads(t *testing.T) {
 			}
 			checkLayout(t, l)
 			checkEntries(t, l, stream)
-			checkReads(t, l, blob, stream, 60)
+			checkReads(t, l, blob, stream, fewer(60))
 		})
 	}
 }
@@ -177,7 +177,7 @@ func TestResume(t *testing.T) {
 			if len(saver.states) == 0 {
 				t.Fatal("no state was saved")
 			}
-			for i, st := range saver.states[:min(3, len(saver.states))] {
+			for i, st := range saver.states[:min(fewer(3), len(saver.states))] {
 				got, err := Build(t.Context(), blob, Want{}, BuildOptions{Saver: &memSaver{load: st}})
 				if err != nil {
 					t.Fatal(err)

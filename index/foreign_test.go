@@ -169,7 +169,7 @@ func TestSeeks(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkLayout(t, l)
-	checkReads(t, l, blob, stream, 100)
+	checkReads(t, l, blob, stream, fewer(100))
 	if err := Compare(l, ours); err != nil {
 		t.Error(err)
 	}

@@ -72,7 +72,7 @@ func TestFlippedBits(t *testing.T) {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(1, 9))
-	for range 300 {
+	for range fewer(300) {
 		bad := bytes.Clone(good)
 		at := rnd.IntN(len(bad))
 		bad[at] ^= 1 << rnd.IntN(8)

@@ -60,7 +60,7 @@ func openLoader(t *testing.T, l *Layer, blob layout.Blob, c *cache.Cache) *lazy.
 func checkLoader(t *testing.T, ld TarReader, stream []byte) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(3, 9))
-	for range 40 {
+	for range fewer(40) {
 		off := rnd.Int64N(int64(len(stream)))
 		p := make([]byte, min(rnd.Int64N(300_000)+1, int64(len(stream))-off))
 		if _, err := ld.ReadAt(t.Context(), p, off); err != nil {
