@@ -29,7 +29,7 @@ import_numpy() {
 		"$shalefs" mount --cache-dir "$cache" "$@" "$slow/$i_image:$i_tag"
 	stats "$(echo "python-$i_image-$i_title" | tr ' ' -)"
 	pid_=$(daemon "$dir")
-	memory_="$(mib "$(memory_of "$pid_" VmRSS)") resident ($(mib "$(memory_of "$pid_" RssAnon)") its own)"
+	memory_="$(mib "$(memory_of "$pid_" VmRSS)") resident ($(mib "$(memory_of "$pid_" RssAnon)") its own), $(cpu_of "$pid_") s of CPU"
 	row "$i_title" "$i_image" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "$limit; $memory_"
 }
 
@@ -68,7 +68,7 @@ pass_of() {
 	timed "$shalefs" mount --cache-dir "$cache" "$slow/$1:$2" "$dir"
 	stats "pass-$1"
 	again_=$((bytes - $(layer_bytes "$1" "$2")))
-	row "mount without index" "$1" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "1.1 x curl; $again_ bytes beside the layers"
+	row "mount without index" "$1" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "1.1 x curl; $again_ bytes beside the layers; $(cpu_of "$(daemon "$dir")") s of CPU"
 	# All is here now: a second look costs nothing.
 	reset
 	timed sh -c 'tar -c -C "$0" . | cat >/dev/null' "$dir"
@@ -94,8 +94,9 @@ bench_sequential() {
 		reset
 		timed sh -c 'cat "$0" >/dev/null' "$dir/model.bin"
 		stats "sequential-$format"
-		cpu_=$(memory_of "$(daemon "$dir")" VmHWM)
-		row "sequential, one file" "$image" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "0.9 of the link: 1.11; here $(div "$plain" "$seconds"); at most $(mib "$cpu_") resident"
+		pid_=$(daemon "$dir")
+		top_=$(memory_of "$pid_" VmHWM)
+		row "sequential, one file" "$image" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "0.9 of the link: 1.11; here $(div "$plain" "$seconds"); at most $(mib "$top_") resident, $(cpu_of "$pid_") s of CPU"
 		unmount "$dir"
 	done
 }
@@ -114,7 +115,7 @@ tree_of() {
 	reset
 	timed sh -c 'tar -c -C "$0" . | cat >/dev/null' "$dir"
 	stats "tree-$1"
-	row "whole tree, tar" "$1" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "0.9 of the link: 1.11"
+	row "whole tree, tar" "$1" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "0.9 of the link: 1.11; here $(div "$plain" "$seconds"); $(cpu_of "$(daemon "$dir")") s of CPU"
 	unmount "$dir"
 }
 

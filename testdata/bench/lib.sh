@@ -134,6 +134,10 @@ memory_of() { # pid, field of /proc/PID/status: KiB
 	awk -v f="$2:" '$1 == f { print $2 }' "/proc/$1/status"
 }
 
+cpu_of() { # pid: seconds of CPU time
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.1f", ($12 + $13) / hz }' "/proc/$1/stat"
+}
+
 # push IMAGE TAG ARGUMENT...: its indexes, made if need be, go into the registry.
 push() {
 	i_=$1:$2
