@@ -152,12 +152,24 @@ func (s *Store) putManifest(ctx context.Context, e *endpoint, name, mediaType st
 // fallbackRounds is how often a list that another writer replaced is written again.
 const fallbackRounds = 8
 
+// fallbackTurn lets one writer of this process at a time change a list.
+var fallbackTurn = make(chan struct{}, 1)
+
 // addToFallback adds an entry to the list under the fallback tag. The protocol
-// has no way to lock it, so it is read again after a random moment, and written
-// again if someone else's list took the place of ours.
+// has no way to lock it against other processes. So the list is looked at again
+// after a random moment, longer than another writer takes from reading to
+// writing if it is as fast as we are, and written again if someone else's took
+// the place of ours.
 func (s *Store) addToFallback(ctx context.Context, e *endpoint, subject, entry ocispec.Descriptor) error {
+	select {
+	case fallbackTurn <- struct{}{}:
+		defer func() { <-fallbackTurn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	tag := layout.FallbackTag(subject.Digest)
 	for range fallbackRounds {
+		start := time.Now()
 		list, err := s.fallbackList(ctx, e, subject)
 		if err != nil {
 			return err
@@ -172,8 +184,9 @@ func (s *Store) addToFallback(ctx context.Context, e *endpoint, subject, entry o
 		if _, err := s.putManifest(ctx, e, tag, ocispec.MediaTypeImageIndex, body, false); err != nil {
 			return err
 		}
+		took := min(2*time.Since(start), maxBackoff)
 		select {
-		case <-time.After(s.opt.Backoff/2 + rand.N(s.opt.Backoff)):
+		case <-time.After(took + rand.N(s.opt.Backoff)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

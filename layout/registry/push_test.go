@@ -34,7 +34,7 @@ func referrer(t *testing.T, subject ocispec.Descriptor, artifactType string, n i
 }
 
 // TestREG32Referrers pushes to registries with and without the API, several at
-// a time, and finds all of them again, also through tokens.
+// a time (of one process: for others see TestREG32FallbackRace), and finds all of them again, also through tokens.
 func TestREG32Referrers(t *testing.T) {
 	const writers = 4
 	for _, kind := range rt.Kinds {
@@ -57,8 +57,8 @@ func TestREG32Referrers(t *testing.T) {
 						t.Errorf("push %d: %v", n, err)
 					}
 				})
-				if kind == "distribution" {
-					wg.Wait() // the fallback tag has no lock: see TestREG32FallbackRace
+				if kind == "olareg" {
+					wg.Wait() // v0.2.2 loses entries that are pushed at one time
 				}
 			}
 			wg.Wait()
