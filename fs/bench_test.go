@@ -62,8 +62,7 @@ func BenchmarkMerge(b *testing.B) {
 	var with, without runtime.MemStats
 	runtime.ReadMemStats(&with)
 	n := t.NumInodes()
-	runtime.KeepAlive(t)
-	t = nil
+	runtime.KeepAlive(t) // and not longer
 	runtime.GC()
 	runtime.ReadMemStats(&without)
 	runtime.KeepAlive(layers)

@@ -184,7 +184,7 @@ func TestSeekHole(t *testing.T) {
 		{100, unix.SEEK_SET, 100, nil}, {-1, unix.SEEK_END, 19999, nil},
 	} {
 		got, err := unix.Seek(fd, c.off, c.whence)
-		if err != c.err || err == nil && got != c.want {
+		if !errors.Is(err, c.err) || err == nil && got != c.want {
 			t.Errorf("seek %d, %d: got %d, %v; want %d, %v", c.off, c.whence, got, err, c.want, c.err)
 		}
 	}

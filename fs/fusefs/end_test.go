@@ -80,7 +80,7 @@ func TestInterrupt(t *testing.T) {
 	if err := unix.Tgkill(os.Getpid(), id, unix.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, result, "interrupted read"); err != unix.EINTR {
+	if err := receive(t, result, "interrupted read"); !errors.Is(err, unix.EINTR) {
 		t.Errorf("got %v, want EINTR", err)
 	}
 	if err := receive(t, h.ended, "canceled content"); !errors.Is(err, context.Canceled) {

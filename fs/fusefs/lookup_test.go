@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,7 +49,7 @@ func TestLookup(t *testing.T) {
 		if name == "d/f/x" {
 			want = syscall.ENOTDIR
 		}
-		if err != want {
+		if !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", name, err, want)
 		}
 	}

@@ -144,7 +144,7 @@ func (t *handleTable) release(ino fs.Ino) {
 	}
 	delete(t.open, ino)
 	if h.file != nil {
-		t.server.UnregisterBackingFd(h.id)
+		_ = t.server.UnregisterBackingFd(h.id) // EBADF when the connection is gone, and the id with it
 	}
 	t.mu.Unlock()
 	if h.file != nil {
