@@ -52,7 +52,7 @@ func Compare(theirs, ours *Layer) error {
 }
 
 func compareChunks(theirs, ours *Layer) error {
-	if !theirs.HasDigests() || !ours.HasDigests() {
+	if !theirs.digests() || !ours.digests() {
 		return nil
 	}
 	if theirs.Chunks() != ours.Chunks() {

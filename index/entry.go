@@ -166,7 +166,7 @@ func (l *Layer) sparse(at uint32, e *tarx.Entry) (raw []byte, ok bool) {
 
 // fileSum reads the digest of an entry's content, if it is known, here and whole.
 func (l *Layer) fileSum(i int, e *tarx.Entry) {
-	if !l.HasDigests() || l.fill != nil && !l.fill.HasFileSum(i) {
+	if !l.digests() || l.fill != nil && !l.fill.HasFileSum(i) {
 		return
 	}
 	rec := l.section(secFileSums)[i*fileSumBytes:]

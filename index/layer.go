@@ -28,6 +28,7 @@ type Layer struct {
 	decode          decodeFunc
 	fill            Filler // nil when all of the file is here
 	bound           atomic.Bool
+	ours            atomic.Pointer[Layer] // lends its digests, see BindTo
 	close           func() error
 }
 
@@ -238,11 +239,37 @@ func (l *Layer) Bound() bool { return l.bound.Load() }
 // Bind records that the index was compared with the layer, or pinned by its digest.
 func (l *Layer) Bind() { l.bound.Store(true) }
 
+// BindTo records that the index was compared (Compare) with one that was built here
+// from the layer. If it has no digests, as one from a walk, and cuts the same
+// chunks, it uses those of ours from now on, which must stay open.
+func (l *Layer) BindTo(ours *Layer) {
+	if !l.HasDigests() && ours.HasDigests() && sameChunks(l, ours) {
+		l.ours.Store(ours)
+	}
+	l.Bind()
+}
+
+// sameChunks says whether two layers have the same chunks at the same places.
+func sameChunks(a, b *Layer) bool {
+	if a.h.tarSize != b.h.tarSize || a.h.segments != b.h.segments || a.h.flags&flagStandIn != 0 {
+		return false
+	}
+	for i := range int(a.h.segments) {
+		if a.segment(i).off != b.segment(i).off {
+			return false
+		}
+	}
+	return true
+}
+
 // Unbind records that the index came from elsewhere, whatever it says of itself.
 func (l *Layer) Unbind() { l.bound.Store(false) }
 
 // HasDigests says whether content is checked against digests of the index.
-func (l *Layer) HasDigests() bool { return l.h.flags&flagDigests != 0 }
+func (l *Layer) HasDigests() bool { return l.digests() || l.ours.Load() != nil }
+
+// digests says whether the file itself has them.
+func (l *Layer) digests() bool { return l.h.flags&flagDigests != 0 }
 
 func (l *Layer) raw() bool { return l.h.flags&flagRaw != 0 }
 

@@ -204,7 +204,7 @@ func (l *Layer) spanRanges(first, last int) [3]place {
 		w = place{off: l.h.sections[secWindows].off + a.heap, len: b.heap + int64(b.state+b.window) - a.heap}
 		ends = place{off: l.h.sections[secChunkEnds].off + int64(c0)*endBytes, len: int64(c1-c0) * endBytes}
 	}
-	if l.HasDigests() {
+	if l.digests() {
 		sums = place{off: l.h.sections[secChunkSums].off + int64(c0)*sumBytes, len: int64(c1-c0) * sumBytes}
 	}
 	return [3]place{w, sums, ends}

@@ -212,7 +212,10 @@ func (l *Layer) checkpoint(span int) (cp codec.Checkpoint, err error) {
 // Check compares a chunk's bytes with its digest. Where the index has no digests it
 // is nil. Errors: *SumError, which wraps lazy.ErrCorrupt; those of Prepare.
 func (l *Layer) Check(ctx context.Context, chunk int, p []byte) error {
-	if !l.HasDigests() {
+	if o := l.ours.Load(); o != nil {
+		return o.Check(ctx, chunk, p)
+	}
+	if !l.digests() {
 		return nil
 	}
 	span := l.SpanOf(chunk)
@@ -237,7 +240,10 @@ func (l *Layer) Check(ctx context.Context, chunk int, p []byte) error {
 // Object says where a chunk is kept in the cache: a large file's under the digest
 // of its content, another under the diffID. ok is false where neither is known.
 func (l *Layer) Object(chunk int) (key cache.Key, size, off int64, ok bool) {
-	if !l.HasDigests() || l.h.diff == "" {
+	if o := l.ours.Load(); o != nil {
+		return o.Object(chunk)
+	}
+	if !l.digests() || l.h.diff == "" {
 		return cache.Key{}, 0, 0, false
 	}
 	s := l.segmentOf(chunk)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/shalefs/shalefs/index/tarx"
+	"github.com/shalefs/shalefs/lazy"
 )
 
 // TestFromWalk: a tar whose headers were walked reads as one that was indexed, but
@@ -34,6 +35,18 @@ func TestFromWalk(t *testing.T) {
 	ours := build(t, blob, Want{}, BuildOptions{})
 	if err := Compare(l, ours); err != nil {
 		t.Error(err)
+	}
+	// DIG-15: once it is bound, what is read is checked.
+	l.BindTo(ours)
+	if !l.Bound() || !l.HasDigests() {
+		t.Errorf("bound %v, digests %v", l.Bound(), l.HasDigests())
+	}
+	checkReads(t, l, blob, stream, 20)
+	if err := l.Check(t.Context(), 0, make([]byte, l.Chunk(0).Len)); !errors.Is(err, lazy.ErrCorrupt) {
+		t.Errorf("wrong bytes after binding: %v", err)
+	}
+	if _, _, _, ok := l.Object(0); !ok {
+		t.Error("a chunk that is bound has no name in the cache")
 	}
 	if _, _, err := FromWalk(t.Context(), newBlob(stream[:3<<20]), tarx.WalkOptions{}); !errors.Is(err, ErrLayer) {
 		t.Errorf("cut tar: %v", err)
