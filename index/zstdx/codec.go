@@ -96,6 +96,7 @@ var (
 	errTable      = errors.New("bad table description")
 	errSequences  = errors.New("bad sequences section")
 	errOffset     = errors.New("match reaches before the window")
+	errZeroOffset = errors.New("match with offset zero")
 	errNoTable    = errors.New("table repeated before it was defined")
 	errCheckpoint = errors.New("bad checkpoint")
 	errSnapshot   = errors.New("bad snapshot")

@@ -56,7 +56,7 @@ func TestBadStreams(t *testing.T) {
 		{"bytes after no sequences", head(0x00, 0x38, 0x1d, 0, 0, 0, 0, 1), errSequences},
 		{"far offset", append(head(0x00, 0x38), handBlock(modePredefined, 0, "abc", 13, true)...), errOffset},
 		{"offset zero", append(append(head(0x00, 0x38), handBlock(modePredefined, 0, "abc", 4, false)...),
-			handBlock(modePredefined, 0, "", 3, true)...), errOffset},
+			handBlock(modePredefined, 0, "", 3, true)...), errZeroOffset},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

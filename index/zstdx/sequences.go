@@ -223,11 +223,10 @@ func (d *decoder) unpack(p piece, out []seq, lits int) (total int, err error) {
 	if left != floor || lt > uint64(lits) {
 		return 0, errSequences
 	}
-	if d.far == nil && bad>>63 != 0 {
-		return 0, errOffset
-	}
-	if d.far != nil && !d.reachable(out) {
-		return 0, errOffset
+	if bad>>63 != 0 {
+		if err := d.offsets(out); err != nil {
+			return 0, err
+		}
 	}
 	t += uint64(lits) - lt
 	if t > maxBlock {
@@ -240,15 +239,21 @@ func (d *decoder) unpack(p piece, out []seq, lits int) (total int, err error) {
 	return int(t), nil
 }
 
-// reachable checks the offsets of a decoder that started at a checkpoint: those
-// before the checkpoint are looked up when they are used.
-func (d *decoder) reachable(out []seq) bool {
+// offsets says what is wrong with the offsets, if anything is. A decoder that started at
+// a checkpoint may reach before it: that is looked up when it is executed.
+func (d *decoder) offsets(out []seq) error {
 	for i := range out {
-		if o := out[i].off; o == 0 || int64(o) > d.frame.window {
-			return false
+		if out[i].off == 0 {
+			return errZeroOffset
+		}
+		if int64(out[i].off) > d.frame.window {
+			return errOffset
 		}
 	}
-	return true
+	if d.far == nil {
+		return errOffset
+	}
+	return nil
 }
 
 // masks[n] keeps the lowest n bits.

@@ -14,10 +14,10 @@ type run struct {
 	len  int
 }
 
-// maxRunBytes bounds an unpacked window with its run list. One span and overhang is at
-// most limitSpan + limitOverhang bytes, every referenced byte is one of a match in it, and a run
-// of three bytes costs at most ten bytes in the list; real windows are far below.
-const maxRunBytes = 128 << 20
+// maxRunBytes bounds an unpacked window with its run list. A span with its overhang is at
+// most limitSpan + limitOverhang bytes, and every referenced byte is copied to one of
+// these; the rest is for the list, a few bytes a run. Real windows have some 100 KiB.
+const maxRunBytes = 80 << 20
 
 // The packed form of a window is, inside one zstd frame with content size:
 //
@@ -73,7 +73,8 @@ type sparse struct {
 	runs []run
 	offs []uint32 // where in data the bytes of each run start
 	data []byte
-	// index[k] is the first run that ends after the distance top - k<<bucketBits.
+	// index[k] is the first run that ends nearer to the checkpoint than the distance
+	// top - k<<bucketBits.
 	index []int32
 	top   int64 // distance of the farthest byte
 }
@@ -91,9 +92,7 @@ func unpackWindow(b []byte, window int64) (*sparse, error) {
 	if err := h.Decode(b); err != nil || !h.HasFCS || h.FrameContentSize > maxRunBytes {
 		return nil, fmt.Errorf("window header: %w", errCheckpoint)
 	}
-	// A zstd block expands by at most 128 KiB to four bytes, so a small window
-	// cannot make a large allocation for long: the size is only a hint.
-	raw, err := windowDecoder().DecodeAll(b, make([]byte, 0, min(int(h.FrameContentSize), 64*len(b)+1024)))
+	raw, err := windowDecoder().DecodeAll(b, nil)
 	if err != nil {
 		return nil, fmt.Errorf("window: %w: %w", errCheckpoint, err)
 	}
