@@ -88,7 +88,7 @@ func (img *Image) bind(ctx context.Context, l *Layer, blob layout.Blob) error {
 	}
 	switch {
 	case err == nil:
-		l.Index.Bind()
+		l.Index.BindTo(ours)
 		if err := img.Cache.PutDoc("index", docName(l.Descriptor.Digest), b); err != nil {
 			img.logger.Warn("the index is not kept in the cache", "layer", l.Descriptor.Digest, "err", err)
 		}
