@@ -9,8 +9,12 @@ import (
 	"sync"
 
 	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/index/foreign"
+	"github.com/shalefs/shalefs/index/foreign/estargz"
+	"github.com/shalefs/shalefs/index/foreign/zstdchunked"
 	"github.com/shalefs/shalefs/index/share"
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/layout"
@@ -38,6 +42,10 @@ type finder struct {
 
 	packOnce sync.Once
 	packErr  error
+
+	sociOnce  sync.Once
+	sociIndex *share.SOCI
+	sociErr   error
 }
 
 func newFinder(img *Image) *finder { return &finder{img: img, opt: img.opt} }
@@ -51,15 +59,24 @@ func (f *finder) find(ctx context.Context, l *Layer) (err error) {
 		l.Source = SourceCache
 		return nil
 	}
-	pinned := f.opt.IndexDigest != ""
-	if pinned || f.borrows(l) {
-		for _, source := range []func(context.Context, *Layer) (bool, error){f.ours, f.walk} {
-			if found, err := source(ctx, l); found || err != nil {
-				return err
-			}
+	for _, source := range f.sources(l) {
+		if found, err := source(ctx, l); found || err != nil {
+			return err
 		}
 	}
 	return f.build(ctx, l)
+}
+
+// sources lists where to look for the layer's index, in order.
+func (f *finder) sources(l *Layer) []func(context.Context, *Layer) (bool, error) {
+	type list = []func(context.Context, *Layer) (bool, error)
+	switch {
+	case f.opt.IndexDigest != "":
+		return list{f.ours}
+	case f.borrows(l):
+		return list{f.ours, f.toc, f.soci, f.walk}
+	}
+	return list{f.boundTOC}
 }
 
 // borrows reports whether an index that nothing binds to the layer may be used.
@@ -116,6 +133,84 @@ func (f *finder) discover(ctx context.Context) error {
 	return nil
 }
 
+// toc takes the index from the table of contents inside the layer.
+func (f *finder) toc(ctx context.Context, l *Layer) (bool, error) {
+	b, bound, err := index.FromTOC(ctx, l.blob, l.Descriptor.Annotations)
+	if err != nil {
+		return false, f.passedOver(ctx, l, "table of contents", err)
+	}
+	return f.borrow(l, b, SourceTOC, bound), nil
+}
+
+// boundTOC is toc for those that the manifest binds.
+func (f *finder) boundTOC(ctx context.Context, l *Layer) (bool, error) {
+	if !bindsTOC(l.Descriptor.Annotations) {
+		return false, nil
+	}
+	return f.toc(ctx, l)
+}
+
+// bindsTOC reports whether a layer's annotations hold the digest of its table of contents.
+func bindsTOC(annotations map[string]string) bool {
+	pos, err := zstdchunked.FromAnnotations(annotations)
+	return err == nil && pos.Bound() || annotations[estargz.DigestAnnotation] != ""
+}
+
+// soci takes the index from a ztoc.
+func (f *finder) soci(ctx context.Context, l *Layer) (bool, error) {
+	f.sociOnce.Do(func() { f.sociIndex, f.sociErr = f.discoverSOCI(ctx) })
+	if f.sociIndex == nil {
+		return false, f.passedOver(ctx, l, "SOCI index", f.sociErr)
+	}
+	b, err := f.sociIndex.Layer(ctx, l.blob)
+	if err != nil {
+		return false, f.passedOver(ctx, l, "SOCI index", err)
+	}
+	return f.borrow(l, b, SourceSOCI, false), nil
+}
+
+// discoverSOCI looks for a SOCI index of the image, once for all layers.
+func (f *finder) discoverSOCI(ctx context.Context) (*share.SOCI, error) {
+	var siblings []ocispec.Descriptor
+	if root := f.img.Meta.Root; root.Digest != f.img.Meta.Descriptor.Digest {
+		if b, err := f.img.store.Document(ctx, root, true); err == nil {
+			if doc, err := layout.ParseDocument(b, root.MediaType); err == nil && doc.Index != nil {
+				siblings = doc.Index.Manifests
+			}
+		}
+	}
+	return share.DiscoverSOCI(ctx, f.img.store, f.img.Meta.Descriptor, siblings, f.img.logger)
+}
+
+// passedOver says why a source gave no index; that there is none is no news. Only the end of ctx is
+// an error: another source may do.
+func (f *finder) passedOver(ctx context.Context, l *Layer, what string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && !errors.Is(err, foreign.ErrNone) && !errors.Is(err, layout.ErrNotFound) {
+		f.img.logger.Warn("an index is passed over", "source", what, "layer", l.Descriptor.Digest, "err", err)
+	}
+	return nil
+}
+
+// borrow opens an index that came from elsewhere.
+func (f *finder) borrow(l *Layer, b []byte, source Source, bound bool) bool {
+	x, err := index.OpenBytes(b)
+	if err == nil {
+		err = x.For(l.Descriptor.Digest, l.Descriptor.Size, l.DiffID)
+	}
+	if err != nil {
+		f.img.logger.Warn("an index is passed over", "source", source, "layer", l.Descriptor.Digest, "err", err)
+		return false
+	}
+	if bound {
+		x.Bind()
+	}
+	l.Index, l.Source = x, source
+	return true
+}
+
 // Limits of a walk over the headers of a plain tar: beyond them, or below walkLeast, a
 // pass over the layer costs less.
 const (
@@ -146,16 +241,7 @@ func (f *finder) walk(ctx context.Context, l *Layer) (bool, error) {
 			f.img.logger.Debug("not kept in the cache", "what", name, "err", err)
 		}
 	}
-	x, err := index.OpenBytes(b)
-	if err == nil {
-		err = x.For(l.Descriptor.Digest, l.Descriptor.Size, l.DiffID)
-	}
-	if err != nil {
-		f.img.logger.Warn("the index from a walk is not used", "layer", l.Descriptor.Digest, "err", err)
-		return false, nil
-	}
-	l.Index, l.Source = x, SourceWalk
-	return true, nil
+	return f.borrow(l, b, SourceWalk, false), nil
 }
 
 // kept opens the layer's index in the cache. One that is damaged, of another version
