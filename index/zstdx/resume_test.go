@@ -37,7 +37,7 @@ func snapshots(t testing.TB, c zstdCodec, stream []byte, opt codec.ScanOptions) 
 
 // TestResume stops at every pause and goes on: together the sink has seen what one scan shows.
 func TestResume(t *testing.T) {
-	small := madeUp(9, 700<<10)
+	small := madeUp(9, 500<<10)
 	for name, stream := range map[string][]byte{
 		"one frame": compress(t, small),
 		"frames":    bytes.Join([][]byte{compress(t, small), skippable(1, small[:99]), encodeAll(t, small[:200<<10]), compress(t, small)}, nil),

@@ -14,13 +14,13 @@ var levels = []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.Spee
 
 // TestLevels reads every span of streams of the stock encoder at all levels.
 func TestLevels(t *testing.T) {
-	data := madeUp(1, 2<<20)
+	data := madeUp(1, 1<<20)
 	for _, level := range levels {
 		stream := compress(t, data, zstd.WithEncoderLevel(level))
 		for _, opt := range []codec.ScanOptions{
 			{Overhang: 64 << 10},
-			{SpanBytes: 256 << 10, Overhang: 64 << 10},
-			{SpanBytes: 100, MaxSpanBytes: 300 << 10},
+			{SpanBytes: 128 << 10, Overhang: 64 << 10},
+			{SpanBytes: 100, MaxSpanBytes: 200 << 10},
 		} {
 			t.Run(fmt.Sprintf("%v/%d", level, opt.SpanBytes), func(t *testing.T) {
 				c := scan(t, zstdCodec{}, stream, opt)

@@ -14,7 +14,7 @@ func TestMarker(t *testing.T) {
 	var m marker
 	rapid.Check(t, func(t *rapid.T) {
 		base := rapid.Int64Range(0, 1000).Draw(t, "base")
-		size := rapid.Int64Range(1, 20000).Draw(t, "size")
+		size := rapid.Int64Range(1, 6000).Draw(t, "size")
 		stream := make([]byte, base+size)
 		for i := range stream {
 			stream[i] = byte(i * i >> 3)

@@ -37,7 +37,7 @@ func encodeAll(t testing.TB, data []byte, opts ...zstd.EOption) []byte {
 
 // streams are valid ones of many shapes, with what they decode to.
 func streams(t testing.TB) map[string][]byte {
-	small := madeUp(2, 150<<10)
+	small := madeUp(2, 100<<10)
 	var seekable, table []byte
 	for i := 0; i < len(small); i += 50 << 10 {
 		f := encodeAll(t, small[i:min(len(small), i+50<<10)])
@@ -101,10 +101,10 @@ func TestStreams(t *testing.T) {
 
 // TestPieces gives the same stream in pieces of several sizes: what the sink sees is the same.
 func TestPieces(t *testing.T) {
-	stream := append(compress(t, madeUp(4, 900<<10)), compress(t, madeUp(5, 100<<10))...)
+	stream := append(compress(t, madeUp(4, 500<<10)), compress(t, madeUp(5, 100<<10))...)
 	opt := codec.ScanOptions{SpanBytes: 64 << 10, MaxSpanBytes: 256 << 10, Overhang: 64 << 10}
 	want := scan(t, zstdCodec{}, stream, opt)
-	if len(want.cps) < 4 {
+	if len(want.cps) < 3 {
 		t.Fatalf("only %d checkpoints", len(want.cps))
 	}
 	for name, wrap := range map[string]func(io.Reader) io.Reader{
@@ -127,11 +127,11 @@ func TestPieces(t *testing.T) {
 
 // TestReads reads ranges that end anywhere, and asks for exactly the bytes that Data's in promised.
 func TestReads(t *testing.T) {
-	data := madeUp(6, 1<<20)
+	data := madeUp(6, 600<<10)
 	stream := compress(t, data)
-	c := scan(t, zstdCodec{}, stream, codec.ScanOptions{SpanBytes: 300 << 10, Overhang: 64 << 10})
+	c := scan(t, zstdCodec{}, stream, codec.ScanOptions{SpanBytes: 150 << 10, Overhang: 64 << 10})
 	rnd := rand.New(rand.NewSource(7))
-	for range 100 {
+	for range 50 {
 		i := rnd.Intn(len(c.cps))
 		cp := c.cps[i]
 		end := int64(len(data))
@@ -151,8 +151,8 @@ func TestReads(t *testing.T) {
 
 // TestSpanLimits checks the distances of checkpoints.
 func TestSpanLimits(t *testing.T) {
-	data := madeUp(8, 2<<20)
-	for _, most := range []int64{256 << 10, 1 << 20} {
+	data := madeUp(8, 1<<20)
+	for _, most := range []int64{256 << 10, 512 << 10} {
 		c := scan(t, zstdCodec{}, compress(t, data, zstd.WithEncoderLevel(zstd.SpeedBetterCompression)),
 			codec.ScanOptions{SpanBytes: 128 << 10, MaxSpanBytes: most, Overhang: 64 << 10})
 		for i, cp := range c.cps {
