@@ -108,7 +108,7 @@ func TestCut(t *testing.T) {
 // header that says nothing about the data, or among the up to seven bits of
 // padding in the last block, which std makes an empty stored one.
 func TestFlip(t *testing.T) {
-	plain := text(rand.New(rand.NewPCG(9, 9)), 2000)
+	plain := text(rand.New(rand.NewPCG(9, 9)), 500)
 	comp := gz(t, plain, 6)
 	padding := 0
 	for bit := range len(comp) * 8 {
@@ -152,7 +152,7 @@ func TestTrailing(t *testing.T) {
 
 // ERR-7
 func TestMaxOut(t *testing.T) {
-	comp := gz(t, make([]byte, 20<<20), 6)
+	comp := gz(t, make([]byte, 5<<20), 6)
 	rec := &record{}
 	_, err := New().Scan(context.Background(), bytes.NewReader(comp), codec.ScanOptions{MaxOut: 1 << 20}, rec)
 	if !errors.Is(err, codec.ErrTooLarge) || rec.out.Len() > 1<<20 {
@@ -168,7 +168,7 @@ func TestMaxOut(t *testing.T) {
 // good.
 func TestEmptyBlocks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	plain := random(rng, 300000)
+	plain := random(rng, 200000)
 	comp := oneBlock(plain, inStored)
 	// After 70000 bytes, in the window of the checkpoint at 65536, come 100,000 empty blocks. The
 	// first stored block holds 65535.

@@ -17,8 +17,8 @@ import (
 // not mind an error of the reader after the bytes it needs.
 func TestDecodeLengths(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
-	plain := mixed(rng, 500<<10)
-	comp := members(t, plain, 200<<10)
+	plain := mixed(rng, 300<<10)
+	comp := members(t, plain, 140<<10)
 	rec, _ := scan(t, comp, codec.ScanOptions{SpanBytes: MinSpanBytes})
 	errAfter := errors.New("after the last byte")
 	for _, cp := range rec.cps {
@@ -50,9 +50,9 @@ func TestDecodeLengths(t *testing.T) {
 
 // Decode does not read on when it has what it needs.
 func TestDecodeReadsLittle(t *testing.T) {
-	plain := random(rand.New(rand.NewPCG(4, 4)), 2<<20)
+	plain := random(rand.New(rand.NewPCG(4, 4)), 700<<10)
 	comp := gz(t, plain, 6)
-	rec, _ := scan(t, comp, codec.ScanOptions{})
+	rec, _ := scan(t, comp, codec.ScanOptions{SpanBytes: 128 << 10})
 	for _, cp := range rec.cps {
 		r := bytes.NewReader(comp[cp.In:])
 		if _, err := decode(cp, r, 4096); err != nil {
@@ -65,7 +65,7 @@ func TestDecodeReadsLittle(t *testing.T) {
 }
 
 func TestDecodeInParallel(t *testing.T) {
-	plain := mixed(rand.New(rand.NewPCG(5, 5)), 800<<10)
+	plain := mixed(rand.New(rand.NewPCG(5, 5)), 300<<10)
 	comp := gz(t, plain, 6)
 	rec, _ := scan(t, comp, codec.ScanOptions{SpanBytes: MinSpanBytes})
 	var wg sync.WaitGroup

@@ -138,8 +138,18 @@ func TestCheckpointKinds(t *testing.T) {
 }
 
 func TestDefaultSpan(t *testing.T) {
-	plain := text(rand.New(rand.NewPCG(3, 4)), 3<<20)
-	rec := check(t, stream{comp: gz(t, plain, 6), plain: plain}, codec.ScanOptions{})
+	rng := rand.New(rand.NewPCG(3, 4))
+	words := text(rng, 100<<10)
+	var plain []byte
+	for len(plain) < 3<<20 {
+		from := rng.IntN(len(words) - 5000)
+		plain = append(plain, words[from:from+rng.IntN(5000)]...)
+	}
+	plain = plain[:3<<20]
+	comp := gz(t, plain, 1)
+	rec, _ := scan(t, comp, codec.ScanOptions{})
+	checkCheckpoints(t, stream{comp: comp, plain: plain}, rec)
+	checkSpans(t, int64(len(plain)), DefaultSpanBytes, rec)
 	if got, want := len(rec.cps), (3<<20+DefaultSpanBytes-1)/DefaultSpanBytes; got != want {
 		t.Errorf("got %d checkpoints, want %d", got, want)
 	}
@@ -156,7 +166,7 @@ func TestScanProperty(t *testing.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
 		var s stream
 		for range rapid.IntRange(1, 4).Draw(rt, "members") {
-			p := mixed(rng, rng.IntN(1+rng.IntN(150<<10)))
+			p := mixed(rng, rng.IntN(1+rng.IntN(100<<10)))
 			s.plain = append(s.plain, p...)
 			switch rapid.IntRange(0, 2).Draw(rt, "writer") {
 			case 0:

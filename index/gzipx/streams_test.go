@@ -181,11 +181,11 @@ func oneBlock(plain []byte, k kind) []byte {
 }
 
 func random(rng *rand.Rand, n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(rng.Uint32())
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, rng.Uint64())
 	}
-	return b
+	return b[:n]
 }
 
 // mixed is text, noise, zeros and repetitions of all distances.
@@ -227,8 +227,8 @@ func streams(t testing.TB) []stream {
 func makeStreams(t testing.TB) []stream {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
-	words, mix, noise := text(rng, 400<<10), mixed(rng, 400<<10), random(rng, 200<<10)
-	zero := make([]byte, 400<<10)
+	words, mix, noise := text(rng, 210<<10), mixed(rng, 250<<10), random(rng, 200<<10)
+	zero := make([]byte, 300<<10)
 	s := []stream{
 		{"std 1", gz(t, mix, 1), mix},
 		{"std 6", gz(t, words, 6), words},
