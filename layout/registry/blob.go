@@ -161,17 +161,17 @@ func (b *blob) ignoresRanges(e *endpoint) bool {
 	return time.Now().Before(b.noRange[e])
 }
 
-// getSpool returns the blob's spool, made on first use, or nil if make is false
+// getSpool returns the blob's spool, made on first use, or nil if create is false
 // and there is none.
-func (b *blob) getSpool(make bool) (*spool, error) {
+func (b *blob) getSpool(create bool) (*spool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
 		return nil, fmt.Errorf("blob %s: %w", b.desc.Digest, errClosed)
-	case b.spool == nil && !make:
+	case b.spool == nil && !create:
 		return nil, nil
-	case b.spool == nil || make && b.spool.failed():
+	case b.spool == nil || create && b.spool.failed():
 		b.spool = newSpool(b)
 		b.spools = append(b.spools, b.spool)
 	}

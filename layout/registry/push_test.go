@@ -2,7 +2,9 @@ package registry_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -173,13 +175,45 @@ func TestREG32Pages(t *testing.T) {
 	}
 }
 
+// TestREG33OddLists: entries without an artifact type are kept, since only the
+// manifest can tell; one whose manifest is missing is listed, and cannot be read;
+// one that is no descriptor is left out.
+func TestREG33OddLists(t *testing.T) {
+	b := newImageBench(t, "olareg", rt.Options{})
+	dangling := digest.FromString("nothing")
+	b.proxy.SetRules(&rt.Rule{
+		Match: func(_ rt.Where, r *httpRequest) bool { return strings.Contains(r.URL.Path, "/referrers/") },
+		Count: -1,
+		Fault: rt.Status(200, nil, fmt.Sprintf(`{"manifests":[{"digest":%q,"size":7},{"digest":"bad","size":1},{"digest":%q,"size":-1}]}`, dangling, dangling)),
+	})
+	s := b.open(t, "v1")
+	list, err := s.Referrers(t.Context(), b.image.Root, artifact)
+	if err != nil || len(list) != 1 || list[0].Digest != dangling {
+		t.Fatalf("%v, %v", list, err)
+	}
+	if _, err := s.Document(t.Context(), list[0], true); !errors.Is(err, layout.ErrNotFound) {
+		t.Errorf("missing manifest: %v", err)
+	}
+}
+
+// TestREG4NoHEAD: a host that knows no HEAD can be pushed to.
+func TestREG4NoHEAD(t *testing.T) {
+	b := newImageBench(t, "olareg", rt.Options{Rules: []*rt.Rule{{
+		Match: func(_ rt.Where, r *httpRequest) bool { return r.Method == http.MethodHead },
+		Count: -1, Fault: rt.Status(405, nil, ""),
+	}}})
+	if err := b.open(t, "v1").PushBlob(t.Context(), describe([]byte("x")), []byte("x")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPushBlob: a blob that is there costs one request; a fault is survived.
 func TestPushBlob(t *testing.T) {
 	for _, kind := range rt.Kinds {
 		b := newImageBench(t, kind, rt.Options{})
 		s := b.open(t, "v1")
 		content := []byte(strings.Repeat("some blob ", 1000))
-		isUpload := func(w rt.Where, r *httpRequest) bool { return r.Method == "POST" || r.Method == "PUT" }
+		isUpload := func(w rt.Where, r *httpRequest) bool { return r.Method == http.MethodPost || r.Method == http.MethodPut }
 		b.proxy.SetRules(
 			&rt.Rule{Match: isUpload, From: 1, Fault: rt.Status(503, nil, "")},
 			&rt.Rule{Match: isUpload, From: 3, Fault: rt.Status(500, nil, "")},
