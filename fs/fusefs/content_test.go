@@ -71,6 +71,25 @@ func TestBrokenContentIsEIO(t *testing.T) {
 	}
 }
 
+// Names, attributes, targets and xattrs are there without any content (ERR-2).
+func TestWalkNeedsNoContent(t *testing.T) {
+	tree, _ := fstest.Tree(t, smallTree, "file x x.user.a=1")
+	c := newCounter()
+	s := mountTree(t, tree, brokenContent{layout.ErrUnavailable}, Options{Metrics: c})
+	if n := len(walkAll(t, s.Dir())); n != 12 {
+		t.Errorf("%d names, 12 wanted", n)
+	}
+	if _, err := os.Readlink(filepath.Join(s.Dir(), "s")); err != nil {
+		t.Error(err)
+	}
+	if _, err := unix.Listxattr(filepath.Join(s.Dir(), "x"), nil); err != nil {
+		t.Error(err)
+	}
+	if n := c.n("READ"); n != 0 {
+		t.Errorf("%d reads", n)
+	}
+}
+
 const bigSize = 8<<20 + 12345
 
 // Reads at random places, by several readers at once, give the right bytes.
