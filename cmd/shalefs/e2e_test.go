@@ -256,3 +256,19 @@ func TestE2EChroot(t *testing.T) {
 		t.Fatalf("chroot: %v\n%s", err, out)
 	}
 }
+
+// TestE2EMountHelper: mount.fuse3 starts the program as fstab and mount(8) have it do.
+func TestE2EMountHelper(t *testing.T) {
+	images := e2eImages(t)
+	b := newBox(t)
+	dir := t.TempDir()
+	cmd := exec.Command("mount.fuse3", shalefsBinary(t)+"#oci:"+filepath.Join(images, "numpy:gzip"), dir, "-o", "ro,allow_other,nofail,x-systemd.automount")
+	cmd.Env = b.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mount.fuse3: %v\n%s", err, out)
+	}
+	defer b.run("umount", dir)
+	if _, err := os.Stat(filepath.Join(dir, "usr/bin/python3")); err != nil {
+		t.Error(err)
+	}
+}
