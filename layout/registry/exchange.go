@@ -55,7 +55,7 @@ func (s *Store) exchange(e *endpoint, c exchangeCall) (*response, error) {
 	}
 	// An upload makes no sound while it runs: give it time for its size.
 	timer := w.watch(time.Duration(max(req.ContentLength, 0)) * time.Second / uploadFloor)
-	resp, err := rt.RoundTrip(req)
+	resp, err := rt.RoundTrip(req) //nolint:bodyclose // watched closes it
 	timer.Stop()
 	if err != nil {
 		err = w.explain(err)

@@ -213,7 +213,9 @@ func TestPushBlob(t *testing.T) {
 		b := newImageBench(t, kind, rt.Options{})
 		s := b.open(t, "v1")
 		content := []byte(strings.Repeat("some blob ", 1000))
-		isUpload := func(w rt.Where, r *httpRequest) bool { return r.Method == http.MethodPost || r.Method == http.MethodPut }
+		isUpload := func(w rt.Where, r *httpRequest) bool {
+			return r.Method == http.MethodPost || r.Method == http.MethodPut
+		}
 		b.proxy.SetRules(
 			&rt.Rule{Match: isUpload, From: 1, Fault: rt.Status(503, nil, "")},
 			&rt.Rule{Match: isUpload, From: 3, Fault: rt.Status(500, nil, "")},

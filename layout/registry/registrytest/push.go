@@ -28,8 +28,8 @@ func (r *Registry) PushBlobAs(tb testing.TB, repository string, d digest.Digest,
 	if d.Algorithm() != digest.SHA256 {
 		algorithm = "?digest-algorithm=" + string(d.Algorithm())
 	}
-	resp := r.do(tb, http.MethodPost, "/v2/"+repository+"/blobs/uploads/"+algorithm, "", nil, http.StatusAccepted)
-	u, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
+	location := r.do(tb, http.MethodPost, "/v2/"+repository+"/blobs/uploads/"+algorithm, "", nil, http.StatusAccepted)
+	u, err := r.URL.Parse(location)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -45,7 +45,8 @@ func (r *Registry) PushManifest(tb testing.TB, repository, name, mediaType strin
 	r.do(tb, http.MethodPut, "/v2/"+repository+"/manifests/"+name, mediaType, content, http.StatusCreated)
 }
 
-func (r *Registry) do(tb testing.TB, method, path, contentType string, body []byte, want int) *http.Response {
+// do sends a request, and returns the Location of the answer.
+func (r *Registry) do(tb testing.TB, method, path, contentType string, body []byte, want int) string {
 	tb.Helper()
 	req, err := http.NewRequest(method, r.URL.Scheme+"://"+r.URL.Host+path, bytes.NewReader(body))
 	if err != nil {
@@ -64,7 +65,7 @@ func (r *Registry) do(tb testing.TB, method, path, contentType string, body []by
 	if resp.StatusCode != want {
 		tb.Fatalf("%s %s: got %s, want %d", method, path, resp.Status, want)
 	}
-	return resp
+	return resp.Header.Get("Location")
 }
 
 // PushImage stores the root of m and all below it, and tags it.

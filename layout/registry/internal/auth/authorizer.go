@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ErrDenied: there are no credentials, or the token server refused them.
+// ErrDenied means that there are no credentials, or the token server refused them.
 var ErrDenied = errors.New("no valid credentials")
 
 // An Answer is what a token server said, its body read within limits.

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ErrRealm: the token server that a registry names is one we will not talk to.
+// ErrRealm means that a registry names a token server that we will not talk to.
 var ErrRealm = errors.New("refused token server")
 
 // checkRealm parses a realm and refuses what would hand secrets to the wrong
