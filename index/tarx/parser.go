@@ -110,11 +110,12 @@ func (p *Parser) step(b []byte) (int, error) {
 	switch st.Phase {
 	case inContent, inSkip, inPad, inExtra:
 		k := int(min(st.Left, int64(len(b))))
-		if st.Phase == inContent {
+		switch st.Phase {
+		case inContent:
 			if err := p.h.Content(b[:k:k]); err != nil {
 				return 0, err
 			}
-		} else if st.Phase == inExtra {
+		case inExtra:
 			st.Extra = append(st.Extra, b[:k]...)
 		}
 		st.Left -= int64(k)

@@ -222,10 +222,10 @@ func makeFiles(t *testing.T, dir string) {
 		f, err := os.Create(in(name))
 		check(err)
 		for i := range runs {
-			_, err := f.WriteAt([]byte(fmt.Sprint("run ", i)), i*64<<10+100)
+			_, err := f.WriteAt([]byte(fmt.Sprint("run ", i)), i*16<<10+100)
 			check(err)
 		}
-		check(f.Truncate(runs*64<<10 + 1<<20))
+		check(f.Truncate(runs*16<<10 + 128<<10))
 		check(f.Close())
 	}
 }

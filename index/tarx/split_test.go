@@ -43,7 +43,7 @@ func TestSplits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := rapid.SampledFrom(all).Draw(t, "archive")
 		want, wantErr := parse(b, Options{})
-		got, gotErr := parseSplit(t, b, rapid.IntRange(1, 1500).Draw(t, "longest"), rapid.IntRange(0, 3).Draw(t, "moves"))
+		got, gotErr := parseSplit(t, b, rapid.IntRange(60, 1500).Draw(t, "longest"), rapid.IntRange(0, 6).Draw(t, "moves"))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("-whole +split:\n%s", diff)
 		}

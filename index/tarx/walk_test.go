@@ -69,17 +69,11 @@ func TestWalkCosts(t *testing.T) {
 			r.add(make([]byte, 1024))
 		}, 5, 20, 2 << 20},
 		{"20,000 small files", func(r *ranged) {
-			var b []byte
-			for i := range 20_000 {
-				b = append(b, rec{typ: '0', name: fmt.Sprint("f", i), body: "small"}.bytes()...)
-			}
-			r.add(append(b, make([]byte, 1024)...))
+			r.add(bytes.Repeat(rec{typ: '0', name: "f", body: "small"}.bytes(), 20_000))
+			r.add(make([]byte, 1024))
 		}, 20_000, 20, 21 << 20},
 		{"large between small", func(r *ranged) {
-			var b []byte
-			for i := range 2000 {
-				b = append(b, rec{typ: '0', name: fmt.Sprint("f", i), body: "small"}.bytes()...)
-			}
+			b := bytes.Repeat(rec{typ: '0', name: "f", body: "small"}.bytes(), 2000)
 			for i := range 20 {
 				r.add(b)
 				r.big(fmt.Sprint("big", i), 100<<20)

@@ -17,7 +17,8 @@
 //
 // # What it lacks
 //
-// Modification times are whole seconds where the tar may have nanoseconds. The tar's own headers
+// Modification times are rounded to whole seconds, up or down, where the tar may have
+// nanoseconds; so the tree is not quite the one that an unpacker sees. The tar's own headers
 // are not described, so offsets in the tar are not known and the index is in a
 // stand-in stream; the diffID cannot be checked by pieces. The TOC's own file is not listed:
 // Parse adds it, so that the tree is the one that an unpacker would see (FMT-12).
