@@ -46,11 +46,10 @@ type seat struct {
 	left bool
 }
 
-// fetch waits for the missing chunks and copies them into p.
-func (l *Loader) fetch(ctx context.Context, missing []int, p []byte, off, fileEnd int64) error {
+// fetch waits for the missing chunks and copies them into p. more are chunks to bring along.
+func (l *Loader) fetch(ctx context.Context, missing []int, p []byte, off int64, more []int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.g.opt.Deadline, l.late())
 	defer cancel()
-	more := l.more(missing, fileEnd)
 	for i := 0; len(missing) > 0; i++ {
 		if i > 0 {
 			more = nil

@@ -102,22 +102,22 @@ func (l *Loader) Size() int64 { return l.src.Size() }
 // Errors: io.EOF if the range ends past the stream; ErrCorrupt; layout.ErrUnavailable, also
 // when the deadline passes; what Fail was given; ErrClosed; ctx.Err() at once when ctx ends.
 func (l *Loader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	return l.readAt(ctx, p, off, 0)
+	return l.readAt(ctx, p, off, 0, false)
 }
 
 // ReadStream is ReadAt for the bytes of a file, named by any number, that ends at
 // fileEnd in the tar stream. It watches how the file is read and reads ahead.
 func (l *Loader) ReadStream(ctx context.Context, key uint64, p []byte, off, fileEnd int64) (int, error) {
-	n, err := l.readAt(ctx, p, off, fileEnd)
+	n, err := l.readAt(ctx, p, off, fileEnd, !l.streams.known(key))
 	if err == nil && n > 0 {
 		l.watch(key, off, n, fileEnd)
 	}
 	return n, err
 }
 
-func (l *Loader) readAt(ctx context.Context, p []byte, off, fileEnd int64) (int, error) {
+func (l *Loader) readAt(ctx context.Context, p []byte, off, fileEnd int64, first bool) (int, error) {
 	l.count.reads.Add(1)
-	n, err := l.read(ctx, p, off, fileEnd)
+	n, err := l.read(ctx, p, off, fileEnd, first)
 	l.count.served.Add(int64(n))
 	if err != nil && err != io.EOF && !errors.Is(err, context.Canceled) {
 		l.count.failed(err)
@@ -125,7 +125,7 @@ func (l *Loader) readAt(ctx context.Context, p []byte, off, fileEnd int64) (int,
 	return n, err
 }
 
-func (l *Loader) read(ctx context.Context, p []byte, off, fileEnd int64) (int, error) {
+func (l *Loader) read(ctx context.Context, p []byte, off, fileEnd int64, fresh bool) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("layer %s: read at %d", l.name, off)
 	}
@@ -152,7 +152,7 @@ func (l *Loader) read(ctx context.Context, p []byte, off, fileEnd int64) (int, e
 	}
 	if len(missing) > 0 {
 		l.count.misses.Add(int64(len(missing)))
-		if err := l.fetch(ctx, missing, p, off, fileEnd); err != nil {
+		if err := l.fetch(ctx, missing, p, off, l.more(missing, fileEnd, fresh)); err != nil {
 			return 0, err
 		}
 	}

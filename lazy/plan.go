@@ -28,29 +28,39 @@ func (l *Loader) near(a, b int) bool {
 const (
 	regionChunks = 256 // 16 MiB
 	heatSpan     = 1   // misses in a region before whole spans are fetched
-	heatMore     = 6   // misses before spans are added, one more with each doubling
+	heatMore     = 3   // misses before spans are added, one more with each doubling
 	maxMoreSpans = 4
+	largeMiss    = 4  // missing chunks at a time that are a reason to fetch the whole span
+	longSpan     = 64 // chunks of a span that are not fetched for a guess
 )
 
-// more says which chunks to bring along when these are missing: the rest of a small file,
-// and more of a place to which readers come back.
-func (l *Loader) more(missing []int, fileEnd int64) []int {
+// more says which chunks to bring along when these are missing: what of their first span is
+// decoded anyway, the rest of a small file or the beginning of a large one when it is read for
+// the first time, the rest of the span for those who read much, and more of a place
+// to which readers come back.
+func (l *Loader) more(missing []int, fileEnd int64, first bool) []int {
 	last := missing[len(missing)-1]
 	end := last + 1
-	if ch := l.src.Chunk(last); fileEnd > ch.Off && fileEnd-ch.Off-int64(ch.Len) <= l.g.opt.SmallBytes && fileEnd <= l.src.Size() {
-		end = max(end, l.src.ChunkAt(fileEnd-1)+1)
+	if ch := l.src.Chunk(last); fileEnd > ch.Off && fileEnd <= l.src.Size() {
+		at, some := ch.Off+int64(ch.Len), l.g.opt.SmallBytes
+		if !first {
+			some /= 8
+		}
+		if fileEnd-at <= some || first {
+			end = max(end, l.src.ChunkAt(min(fileEnd, max(at, ch.Off+some))-1)+1)
+		}
 	}
 	region := last / regionChunks
 	l.mu.Lock()
 	n := l.heat[region]
 	l.heat[region]++
 	l.mu.Unlock()
-	if n >= heatSpan {
-		s := l.src.SpanOf(last)
+	if n >= heatSpan || len(missing) >= largeMiss {
+		s := l.src.SpanOf(end - 1)
 		for more, h := 0, heatMore; ; h *= 2 {
 			e := l.src.Span(s).Last
-			if e-last > regionChunks/4 {
-				break // a long span is not fetched for a guess
+			if e-end > longSpan {
+				break
 			}
 			end = max(end, e)
 			if more++; n < h || more > maxMoreSpans || s+1 >= l.src.Spans() {
@@ -60,8 +70,8 @@ func (l *Loader) more(missing []int, fileEnd int64) []int {
 		}
 	}
 	var more []int
-	for c := last + 1; c < end; c++ {
-		if !l.here(c) {
+	for c := l.src.Span(l.src.SpanOf(missing[0])).First; c < end; c++ {
+		if (c < missing[0] || c > last) && !l.here(c) {
 			more = append(more, c)
 		}
 	}
