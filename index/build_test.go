@@ -166,7 +166,11 @@ func (s *memSaver) Clear() error          { return nil }
 // TestResume: a build that goes on from any saved state gives the same bytes.
 func TestResume(t *testing.T) {
 	stream := sampleTar(t, 300, 18<<20, 2<<20, 16<<20)
-	for name, b := range map[string][]byte{"tar": stream, "gzip": gzipped(t, stream), "zstd": zstded(t)(stream)} {
+	blobs := map[string][]byte{"tar": stream}
+	if fewer(5) == 5 { // the goroutines are the same for all, the decoders are slow
+		blobs["gzip"], blobs["zstd"] = gzipped(t, stream), zstded(t)(stream)
+	}
+	for name, b := range blobs {
 		t.Run(name, func(t *testing.T) {
 			blob := newBlob(b)
 			saver := &memSaver{}

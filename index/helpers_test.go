@@ -70,7 +70,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 // that a lot of it is made, packed and decoded fast.
 func text(rnd *rand.Rand, n int) []byte {
 	words := strings.Fields("layer index span chunk window member frame checkpoint inode entry blob digest tar zero")
-	var b []byte
+	b := make([]byte, 0, n+100_000)
 	for len(b) < n && len(b) < 100_000 {
 		b = append(b, words[rnd.IntN(len(words))]...)
 		b = append(b, " \n."[rnd.IntN(3)], byte(rnd.Uint32N(256)))
@@ -87,6 +87,11 @@ func sampleTar(tb testing.TB, small int, large ...int) []byte {
 	tb.Helper()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var b bytes.Buffer
+	total := small * 8000
+	for _, n := range large {
+		total += n + 2048
+	}
+	b.Grow(total)
 	w := tar.NewWriter(&b)
 	mtime := time.Unix(1700000000, 123456789)
 	add := func(h tar.Header, content []byte) {
