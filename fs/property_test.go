@@ -114,13 +114,31 @@ func drawEntry(t *rapid.T, n int) tarx.Entry {
 func drawLayers(t *rapid.T) [][]tarx.Entry {
 	layers := make([][]tarx.Entry, rapid.IntRange(1, 4).Draw(t, "layers"))
 	n := 0
+	var files []string // in this layer and those below
 	for i := range layers {
 		for range rapid.IntRange(0, 7).Draw(t, "entries") {
 			n++
-			layers[i] = append(layers[i], drawEntry(t, n))
+			e := drawEntry(t, n)
+			layers[i] = append(layers[i], e)
+			if e.Kind == tarx.Regular || e.Kind == tarx.Symlink || e.Kind == tarx.Hardlink {
+				files = append(files, e.Path)
+			}
 		}
+		aimLinks(t, layers[i], files)
 	}
 	return layers
+}
+
+// aimLinks makes most hard links point at something that may be there: with targets at
+// random, nearly every layer with a link would be refused.
+func aimLinks(t *rapid.T, l []tarx.Entry, files []string) {
+	for i := range l {
+		if l[i].Kind == tarx.Hardlink && rapid.IntRange(0, 9).Draw(t, "aim") > 0 {
+			if target := rapid.SampledFrom(files).Draw(t, "file"); target != l[i].Path {
+				l[i].Link = target
+			}
+		}
+	}
 }
 
 // checkFlat compares the two.
