@@ -227,12 +227,12 @@ index_of() {
 		base=$(awk -v a="$base" -v b="$cpu" 'BEGIN { print a + b }')
 	done
 	GOMAXPROCS=1 timed sh -c '"$0" index build --no-cache --json "$1" >"$2"' "$shalefs" "$source_" "$work/info"
-	row "index build, one core" "$1" - - "$seconds" - "decode / build in CPU time: $(div "$base" "$cpu") ($base s, $cpu s); 1.2 gzip, 0.5 zstd for the decoder alone; $(mib "$rss") at most"
+	row "index build, one core" "$1" - - "$seconds" - "klauspost decode / build, CPU time: $(div "$base" "$cpu") ($base s, $cpu s); 1.2 gzip, 0.5 zstd for the decoder alone; $(mib "$rss") at most"
 	sizes_=$(jq -r 'def p(a; b): (a * 10000 / b | round) / 100 | tostring + " %";
 		"checkpoints " + p([.[].checkpoint_bytes] | add; [.[].layer_bytes] | add)
 		+ ", index " + p([.[].index_bytes] | add; [.[].layer_bytes] | add)
 		+ ", spans of " + ([.[] | .median_span_bytes / 1048576 | . * 10 | round / 10 | tostring] | join("/")) + " MiB (median)"
-		+ ", " + (([.[].index_bytes - .[].checkpoint_bytes] | add) / ([.[].entries] | add) | round | tostring) + " B an entry"' "$work/info")
+		+ ", " + ((map(.index_bytes - .checkpoint_bytes) | add) / ([.[].entries] | add) | round | tostring) + " B an entry without checkpoints"' "$work/info")
 	row "index size" "$1" - "$(jq '[.[].index_bytes] | add' "$work/info")" - - "checkpoints 0.7 % gzip, 3 % zstd; here $sizes_"
 }
 
