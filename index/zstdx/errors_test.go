@@ -164,3 +164,32 @@ func TestForeignErrors(t *testing.T) {
 		t.Errorf("reader of Decode: %v", err)
 	}
 }
+
+// TestManyBlocks checks that blocks of nothing, and of one byte, do not pile up.
+func TestManyBlocks(t *testing.T) {
+	stream := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38}
+	for range 300 << 10 {
+		stream = append(stream, blockHead(blockRaw, 0, false)...)
+	}
+	for range 20 << 10 {
+		stream = append(append(stream, blockHead(blockRLE, 1, false)...), 'x')
+	}
+	stream = append(stream, blockHead(blockRaw, 0, true)...)
+	s := newScanner(context.Background(), bytes.NewReader(stream), zstdCodec{}.fill(codec.ScanOptions{}), &counter{}, zstdCodec{})
+	defer s.close()
+	most := 0
+	for f, start, err := nextFrame(s.in, 1<<20); !s.inFrame; s.begin(f, start) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for s.inFrame {
+		if err := s.block(); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(s.look.blocks)+len(s.look.spare))
+	}
+	if most > 20<<10+1 {
+		t.Errorf("%d blocks kept for 20480 that have output", most)
+	}
+}

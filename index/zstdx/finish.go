@@ -117,10 +117,12 @@ func (f *finisher) prove(cp codec.Checkpoint, g *group, blocks []*lookBlock, h *
 			break
 		}
 		a, c := h.at(b.out, b.n)
-		p := b.piece()
+		var p piece
 		if b.head.kind == blockRaw {
 			f.raw = append(append(f.raw[:0], a...), c...)
 			p = piece{f.raw, 0, len(f.raw)}
+		} else {
+			p = b.piece()
 		}
 		n, err := d.block(b.head, p, maxBlock)
 		if err != nil {

@@ -12,6 +12,13 @@ const groupBytes = 128 << 10
 // maxRefs bounds the references that are kept, 8 bytes each.
 const maxRefs = 4 << 20
 
+// maxBlocks bounds the blocks that are kept, and groupBlocks those of a group: blocks
+// may be as small as one byte.
+const (
+	maxBlocks   = 512 << 10
+	groupBlocks = 4 << 10
+)
+
 // A lookBlock is one decoded block that a checkpoint may still need.
 type lookBlock struct {
 	out  int64 // offset of its first byte
@@ -87,13 +94,14 @@ func (l *lookahead) newBlock(h blockHeader, p piece) *lookBlock {
 	}
 	n := p.hi - p.lo
 	if h.kind == blockRaw {
-		n = 0
+		b.raw = b.raw[:0]
+		return b
 	}
 	if cap(b.raw) < headroom+n+slack {
-		b.raw = make([]byte, (headroom+n+slack+4095)&^4095)
+		b.raw = make([]byte, headroom+n+slack)
 	}
 	b.raw = b.raw[:headroom+n+slack]
-	copy(b.raw[headroom:], p.buf[p.lo:p.lo+n])
+	copy(b.raw[headroom:], p.buf[p.lo:p.hi])
 	return b
 }
 
@@ -104,6 +112,15 @@ func (b *lookBlock) piece() piece {
 
 // addBlock appends a block to the group in progress.
 func (l *lookahead) addBlock(b *lookBlock, endIn int64) {
+	if b.n == 0 {
+		// It has neither literals nor matches, so it defines nothing either.
+		if n := len(l.blocks); n > 0 {
+			l.blocks[n-1].last = l.blocks[n-1].last || b.last
+		}
+		l.endIn = endIn
+		l.spare = append(l.spare, b)
+		return
+	}
 	l.blocks = append(l.blocks, b)
 	l.nrefs += len(b.refs)
 	l.end = b.out + int64(b.n)
@@ -151,6 +168,15 @@ func (l *lookahead) closeGroup() {
 	for hi := l.end>>l.shift + 1; lo < hi; lo++ {
 		l.cells[lo&mask] = 0
 	}
+}
+
+// full tells whether it is time to choose the next checkpoint.
+func (l *lookahead) full(overhang int64) bool {
+	if l.end-l.groups[0].out >= l.length {
+		return true
+	}
+	return (l.nrefs > maxRefs || len(l.blocks) > maxBlocks) &&
+		len(l.groups) > 1 && l.end-l.groups[1].out >= overhang+maxBlock
 }
 
 // drop forgets the first n groups with their blocks.

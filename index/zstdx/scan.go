@@ -142,7 +142,7 @@ func (s *scanner) block() error {
 	if err != nil {
 		return noEOF(err)
 	}
-	if g := l.groups[len(l.groups)-1]; d.hist.pos-g.out >= l.groupMin {
+	if g := l.groups[len(l.groups)-1]; d.hist.pos-g.out >= l.groupMin || len(l.blocks)-g.first >= groupBlocks {
 		l.addGroup(&group{
 			in: at, out: d.hist.pos, since: d.since, frame: d.frame, reps: d.reps, tabs: s.tabs, hash: s.hash,
 		})
@@ -169,7 +169,7 @@ func (s *scanner) block() error {
 			return err
 		}
 	}
-	for l.end-l.groups[0].out >= l.length || l.nrefs > maxRefs {
+	for l.full(s.opt.Overhang) {
 		if ok, err := s.checkpoint(false); err != nil {
 			return err
 		} else if !ok {
