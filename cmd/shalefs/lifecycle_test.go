@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -272,8 +273,20 @@ func TestLifecycleOffline(t *testing.T) {
 }
 
 // TestLifecycleRegistryAway: what is cached is served, also to files that were open; what is
-// not is EIO within the deadline, never ENOENT; and all is well when the registry is back.
+// not is EIO within the deadline, never ENOENT, while names need no registry at all (ERR-2, ERR-4);
+// and all is well when the registry is back. The same when it stands but refuses: credentials that
+// expired, a repository that was deleted (ERR-5).
 func TestLifecycleRegistryAway(t *testing.T) {
+	for name, fault := range map[string]registrytest.Fault{
+		"gone":    registrytest.Reset(0),
+		"refuses": registrytest.Status(http.StatusUnauthorized, nil, ""),
+		"deleted": registrytest.Status(http.StatusNotFound, nil, ""),
+	} {
+		t.Run(name, func(t *testing.T) { registryAway(t, fault) })
+	}
+}
+
+func registryAway(t *testing.T, fault registrytest.Fault) {
 	img := newRemoteImage(t, 12, 600<<10)
 	img.shared(t)
 	b := newBox(t)
@@ -287,7 +300,7 @@ func TestLifecycleRegistryAway(t *testing.T) {
 	if _, err := io.ReadAll(open); err != nil {
 		t.Fatal(err)
 	}
-	img.down()
+	img.proxy.SetRules(&registrytest.Rule{Match: registrytest.Any(registrytest.Front), Count: -1, Fault: fault})
 	if _, err := open.Seek(0, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}

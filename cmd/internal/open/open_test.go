@@ -215,6 +215,14 @@ func TestForgedIndex(t *testing.T) {
 	}
 }
 
+// TestDIG_8: names in the cache hold the algorithm.
+func TestDIG_8(t *testing.T) {
+	a, b := digest.SHA256.FromString("x"), digest.SHA512.FromString("x")
+	if n := docName(a); n != "sha256-"+a.Encoded() || n == docName(b) {
+		t.Errorf("names %s and %s", n, docName(b))
+	}
+}
+
 // TestREF_5: a tag is resolved once; what is mounted does not follow it.
 func TestREF_5(t *testing.T) {
 	dir := writeImage(t, layouttest.Gzip(layouttest.TarFiles(map[string][]byte{"f": layouttest.Bytes(1 << 20)})))
