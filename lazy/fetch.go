@@ -190,7 +190,7 @@ func (r *reading) spans(ctx context.Context, first, last int) (int, error) {
 			next = stop
 		}
 		err := t.section(l.src.Span(s).In, stop, next)
-		if err == errGone && s > first {
+		if errors.Is(err, errGone) && s > first {
 			return s, nil
 		}
 		if err != nil {

@@ -119,7 +119,7 @@ func (l *Loader) readAt(ctx context.Context, p []byte, off, fileEnd int64, first
 	l.count.reads.Add(1)
 	n, err := l.read(ctx, p, off, fileEnd, first)
 	l.count.served.Add(int64(n))
-	if err != nil && err != io.EOF && !errors.Is(err, context.Canceled) {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled) {
 		l.count.failed(err)
 	}
 	return n, err

@@ -55,7 +55,7 @@ func TestReadBounds(t *testing.T) {
 		n    int
 		want error
 	}{{0, 100, nil}, {900, 100, nil}, {901, 99, io.EOF}, {1000, 0, io.EOF}, {1 << 62, 0, io.EOF}} {
-		if n, err := r.ReadAt(ctx, p, c.off); n != c.n || err != c.want {
+		if n, err := r.ReadAt(ctx, p, c.off); n != c.n || !errors.Is(err, c.want) {
 			t.Errorf("at %d: %d, %v; want %d, %v", c.off, n, err, c.n, c.want)
 		}
 	}
@@ -155,7 +155,7 @@ func TestFail(t *testing.T) {
 	r.Fail(bad)
 	r.Fail(errors.New("another"))
 	for _, off := range []int64{0, 3 * mib, 8*mib - 1} {
-		if err := r.try(off, 1); err != bad {
+		if err := r.try(off, 1); !errors.Is(err, bad) {
 			t.Errorf("read at %d: %v", off, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestFail(t *testing.T) {
 	if err != nil || in.UsedBytes != 0 || in.Layers+in.Files != 0 {
 		t.Errorf("left in the cache: %+v, %v", in, err)
 	}
-	if err := r.Prefetch(context.Background(), []int{1}); err != bad {
+	if err := r.Prefetch(context.Background(), []int{1}); !errors.Is(err, bad) {
 		t.Errorf("prefetch: %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func TestSchedCancel(t *testing.T) {
 	why := errors.New("why")
 	cancel(why)
 	b := newTicket(Background)
-	if err := s.acquire(ctx, b); err != why {
+	if err := s.acquire(ctx, b); !errors.Is(err, why) {
 		t.Fatal(err)
 	}
 	s.release(a)

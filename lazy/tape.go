@@ -91,7 +91,7 @@ func (t *tape) fill(p []byte) (int, error) {
 		t.pos += int64(n)
 		return n, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: stream ends at offset %d", layout.ErrUnavailable, t.pos)
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package lazy
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -62,7 +63,7 @@ func TestTapeGone(t *testing.T) {
 	if _, err := io.ReadAll(tp); err != nil {
 		t.Fatal(err)
 	}
-	if err := tp.section(40, 70, 70); err != errGone {
+	if err := tp.section(40, 70, 70); !errors.Is(err, errGone) {
 		t.Errorf("section that is gone: %v", err)
 	}
 	if err := tp.section(50, 200, 200); err != nil {

@@ -89,8 +89,11 @@ func (c *Cache) PutDoc(kind, name string, b []byte) error {
 func (c *Cache) RemoveDoc(kind, name string) error {
 	path := c.DocPath(kind, name)
 	st, err := os.Lstat(path)
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if err := c.disk.remove(path); err != nil {
 		return err

@@ -189,7 +189,13 @@ func (c *Cache) removeIdle(f found) (bool, error) {
 // removeDoc removes a document, if it was not used since it was found.
 func (c *Cache) removeDoc(f found) (bool, error) {
 	st, err := os.Lstat(f.path)
-	if err != nil || st.ModTime().Unix() != f.lastUse {
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if st.ModTime().Unix() != f.lastUse {
 		return false, nil
 	}
 	if err := c.disk.remove(f.path); err != nil {
