@@ -103,7 +103,7 @@ func checkEntries(t *testing.T, l *Layer, stream []byte) {
 			t.Errorf("%s: link %q, header %q", e.Path, e.Link, h.Linkname)
 		}
 	}
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("archive/tar has more: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // who knows whether the manifest binds the foreign index.
 // Errors: layout.ErrUnsupported, layout.ErrInvalid.
 func FromForeign(blob layout.Blob, format string, x *foreign.Index) ([]byte, error) {
-	f := &foreignBuilder{x: x, size: blob.Size()}
+	f := &foreignBuilder{x: x, size: blob.Size(), end: 1}
 	h := header{flags: flagForeign, blobSize: blob.Size(), blob: blob.Digest().String(), format: format, overhang: lazy.ChunkBytes}
 	if !x.Exact {
 		h.flags |= flagStandIn
@@ -72,6 +72,7 @@ type foreignBuilder struct {
 	x    *foreign.Index
 	size int64 // of the blob
 	in   int64 // of the last span
+	end  int64 // how far the spans up to the last one need the blob; at least 1, for loaders ask for no empty range
 }
 
 // segment adds the stream's bytes [off, end) as a segment whose chunks need the blob's bytes up to in.
@@ -93,7 +94,7 @@ func (f *foreignBuilder) pieces() error {
 	for i := range f.x.Pieces {
 		p := &f.x.Pieces[i]
 		switch {
-		case p.Off < at || p.Len < 0 || p.Len > f.x.Size-p.Off || p.In < 0 || p.InEnd < p.In || p.InEnd > f.size || p.Skip < 0:
+		case p.Off < at || p.Len < 0 || p.Len > f.x.Size-p.Off || p.In < 0 || p.InEnd < p.In || p.InEnd == p.In && p.Len > 0 || p.InEnd > f.size || p.Skip < 0:
 			return fmt.Errorf("%w: piece of %d bytes at %d, compressed [%d, %d)", layout.ErrInvalid, p.Len, p.Off, p.In, p.InEnd)
 		case p.In < f.in:
 			return fmt.Errorf("%w: piece at %d lies before one that comes before it", layout.ErrUnsupported, p.Off)
@@ -109,7 +110,8 @@ func (f *foreignBuilder) pieces() error {
 		if err := f.t.addCheckpoint(pieceCheckpoint(p)); err != nil {
 			return err
 		}
-		f.segment(p.Off, p.Off+p.Len, p.InEnd)
+		f.end = max(f.end, p.InEnd)
+		f.segment(p.Off, p.Off+p.Len, f.end)
 		at = p.Off + p.Len
 	}
 	return f.gap(at, f.x.Size)
@@ -122,7 +124,7 @@ func (f *foreignBuilder) gap(off, end int64) error {
 	if err := f.t.addCheckpoint(gapCheckpoint(off, f.in)); err != nil {
 		return err
 	}
-	f.segment(off, end, f.in)
+	f.segment(off, end, f.end)
 	return nil
 }
 
