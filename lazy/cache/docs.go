@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,7 +46,7 @@ func (c *Cache) GetDoc(kind, name string) ([]byte, error) {
 	}
 	b := make([]byte, st.Size())
 	if len(b) > 0 {
-		if err := c.disk.readAt(f, b, 0); err != nil && err != io.EOF {
+		if err := c.disk.readAt(f, b, 0); err != nil {
 			return nil, err
 		}
 	}

@@ -320,4 +320,7 @@ func TestForeignFiles(t *testing.T) {
 	if err := o.ReadAt(make([]byte, 100), UnitBytes); err == nil {
 		t.Error("read of a cut file")
 	}
+	if v, err := c.Verify(context.Background()); err != nil || len(v.Bad) != 1 || o.Present() != 0 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
 }

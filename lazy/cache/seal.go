@@ -97,7 +97,11 @@ func (o *Object) hash(ctx context.Context) error {
 			return err
 		}
 		n := min(int64(len(buf)), o.id.size-off)
-		if err := o.c.disk.readAt(o.data, buf[:n], off); err != nil && err != io.EOF {
+		err := o.c.disk.readAt(o.data, buf[:n], off)
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("file %s ends before %d: %w", o.id.key.Name, off+n, ErrDamaged)
+		}
+		if err != nil {
 			return err
 		}
 		_, _ = h.Write(buf[:n])

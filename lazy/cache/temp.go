@@ -138,7 +138,7 @@ func (t *Temp) fill(key Key) error {
 			continue
 		}
 		b := buf[:min(UnitBytes, t.size-off)]
-		if err := t.c.disk.readAt(t.f, b, off); err != nil && err != io.EOF {
+		if err := t.c.disk.readAt(t.f, b, off); err != nil {
 			return err
 		}
 		if err := o.WriteAt(b, off); err != nil {
