@@ -9,6 +9,7 @@ import (
 
 	"github.com/shalefs/shalefs/cmd/internal/open"
 	"github.com/shalefs/shalefs/fs"
+	"github.com/shalefs/shalefs/index/tarx"
 )
 
 // A checkFinding is one thing that "check" reports.
@@ -59,6 +60,10 @@ func checkImage(img *open.Image) []checkFinding {
 	for _, l := range img.Each() {
 		for _, w := range l.Index.Warnings() {
 			out = append(out, checkFinding{Layer: l.Number, Class: "warning", Kind: w.Kind, Text: w.Kind, Count: w.Count, Paths: []string{w.First}})
+			if w.Kind == string(tarx.WarnXattrHeld) {
+				// The tree never sees these, so it cannot tell.
+				out = append(out, checkFinding{Layer: l.Number, Class: "difference", Kind: fs.DiffOverlayXattr.Name(), Text: fs.DiffOverlayXattr.String(), Count: w.Count, Paths: []string{w.First}})
+			}
 		}
 	}
 	add := func(class string, list []fs.Finding) {

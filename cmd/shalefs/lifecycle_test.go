@@ -29,10 +29,9 @@ import (
 
 // A remoteImage is an image in a registry behind a proxy that can be told to fail.
 type remoteImage struct {
-	ref    string
-	files  map[string][]byte
-	proxy  *registrytest.Proxy
-	layers int64 // compressed bytes
+	ref   string
+	files map[string][]byte
+	proxy *registrytest.Proxy
 }
 
 // newRemoteImage makes an image of n files of about size bytes in two layers, one in

@@ -50,7 +50,7 @@ func snapshot(t *testing.T, dir string) map[string]fact {
 			return fmt.Errorf("lstat %s: %w", path, err)
 		}
 		key := [2]uint64{st.Dev, st.Ino}
-		f := fact{mode: st.Mode, uid: st.Uid, gid: st.Gid, mtime: st.Mtim.Nano(), nlink: uint64(st.Nlink)}
+		f := fact{mode: st.Mode, uid: st.Uid, gid: st.Gid, mtime: st.Mtim.Nano(), nlink: st.Nlink}
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFREG:
 			f.size = st.Size

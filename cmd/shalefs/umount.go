@@ -55,12 +55,14 @@ func umount(dir string, lazily bool) error {
 		return mountError("", err)
 	}
 	rec, recErr := control.Find(mnt.Dir)
+	known := recErr == nil
 	if mnt.Dead() || lazily {
+		// Whoever still reads gets an error: from the connection's end where the kernel's control
+		// files are there, else from the daemon's.
+		_ = mnt.Abort()
 		err = fusefs.Detach(mnt.Dir)
 		if err == nil {
-			// The daemon goes, and with it the connection: whoever still reads gets an error.
-			_ = mnt.Device.Abort() // where the kernel's control files are there, and for root
-			if recErr == nil && rec.Alive() {
+			if known && rec.Alive() {
 				_ = syscall.Kill(rec.PID, syscall.SIGTERM) // it may be gone by now
 			}
 		}
@@ -74,7 +76,7 @@ func umount(dir string, lazily bool) error {
 		}
 		return mountError(hint, err)
 	}
-	if recErr != nil {
+	if !known {
 		return nil
 	}
 	for end := time.Now().Add(umountWait); rec.Alive() && rec.PID != os.Getpid() && time.Now().Before(end); {

@@ -219,10 +219,15 @@ const (
 	walkShare    = 8 // the walk may read one part in so many of the blob
 )
 
+// namesPlainTar reports whether a media type says that the layer is not compressed.
+func namesPlainTar(mediaType string) bool {
+	compression, err := layout.LayerCompression(mediaType)
+	return err == nil && compression == ""
+}
+
 // walk makes the index of a plain tar from its headers.
 func (f *finder) walk(ctx context.Context, l *Layer) (bool, error) {
-	compression, err := layout.LayerCompression(l.Descriptor.MediaType)
-	if err != nil || compression != "" || l.Descriptor.Size < walkLeast {
+	if l.Descriptor.Size < walkLeast || !namesPlainTar(l.Descriptor.MediaType) {
 		return false, nil
 	}
 	name := docName(l.Descriptor.Digest)
