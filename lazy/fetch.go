@@ -57,16 +57,15 @@ func (f *flight) fly() error {
 		return nil
 	}
 	first, last := l.src.SpanOf(chunks[0]), l.src.SpanOf(chunks[len(chunks)-1])
-	if err := l.prepare(f.ctx, first, last+1); err != nil {
-		return err
-	}
+	prepared := l.prepareBeside(f.ctx, first, last+1)
+	defer func() { _ = prepared() }() // ends before the flight does; who needed it has its error
 	w := watchdog{f.cancel, l.late(), l.g.opt.Deadline, nil}
 	w.timer = time.AfterFunc(w.limit, func() { w.cancel(w.err) })
 	defer w.timer.Stop()
 
 	bad := 0
 	for span := first; span <= last; {
-		r := &reading{f: f, w: w, chunks: chunks, end: l.src.InEnd(chunks[len(chunks)-1])}
+		r := &reading{f: f, w: w, chunks: chunks, prepared: prepared}
 		var damage *damaged
 		next, err := r.spans(f.ctx, span, last)
 		if err == nil {
@@ -81,7 +80,7 @@ func (f *flight) fly() error {
 		if bad++; bad > maxBadSpans {
 			return damage
 		}
-		r = &reading{f: f, w: w, chunks: chunks, end: r.end, stubborn: true}
+		r = &reading{f: f, w: w, chunks: chunks, prepared: prepared, stubborn: true}
 		if _, err := r.spans(layout.WithFreshConnection(f.ctx), damage.span, damage.span); err != nil {
 			return err
 		}
@@ -145,9 +144,9 @@ func (d *damaged) Unwrap() error { return d.err }
 type reading struct {
 	f        *flight
 	w        watchdog
-	chunks   []int // wanted, sorted
-	end      int64 // of the range
-	stubborn bool  // damage does not end it: what is damaged is given up
+	chunks   []int        // wanted, sorted
+	prepared func() error // waits until the source is ready for the spans
+	stubborn bool         // damage does not end it: what is damaged is given up
 }
 
 // maxOverlap is how many bytes of the blob are held for the next span, which needs them
@@ -160,7 +159,7 @@ const maxOverlap = 4 << 20
 func (r *reading) spans(ctx context.Context, first, last int) (int, error) {
 	l := r.f.l
 	start := l.src.Span(first).In
-	end := r.end
+	end := l.src.InEnd(r.chunks[len(r.chunks)-1])
 	if s := l.src.Span(last); last < l.src.SpanOf(r.chunks[len(r.chunks)-1]) {
 		end = min(end, l.src.InEnd(s.Last-1))
 	}
@@ -168,11 +167,16 @@ func (r *reading) spans(ctx context.Context, first, last int) (int, error) {
 		return 0, fmt.Errorf("layer %s: %w: index names the bytes [%d, %d) of a blob of %d", l.name, ErrCorrupt, start, end, l.blob.Size())
 	}
 	l.count.requests.Add(1)
+	asked := time.Now()
 	body, err := l.blob.Range(ctx, start, end-start)
+	l.trip.Store((3*l.trip.Load() + int64(time.Since(asked))) / 4)
 	if err != nil {
 		return 0, fmt.Errorf("layer %s: %w", l.name, err)
 	}
 	defer func() { _ = body.Close() }()
+	if err := r.prepared(); err != nil {
+		return 0, err
+	}
 	t := &tape{r: body, pos: start, from: start, progress: func(n int) {
 		l.count.fetched.Add(int64(n))
 		r.w.progress()

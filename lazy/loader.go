@@ -34,6 +34,7 @@ type Loader struct {
 	wg     sync.WaitGroup // flights
 
 	failed atomic.Pointer[error] // set by Fail
+	trip   atomic.Int64          // how long the blob took to answer lately, in nanoseconds
 
 	mu       sync.Mutex // guards what follows, and the fields of pends and flights
 	closed   bool
@@ -297,6 +298,30 @@ func (l *Loader) prepare(ctx context.Context, first, last int) error {
 		l.prepared[s/64] |= 1 << (s % 64)
 	}
 	return nil
+}
+
+// prepareBeside begins to prepare spans while the caller asks for their bytes. The function it
+// returns waits for the end, and must be called.
+func (l *Loader) prepareBeside(ctx context.Context, first, last int) func() error {
+	l.mu.Lock()
+	all := true
+	for s := first; s < last; s++ {
+		all = all && l.prepared[s/64]>>(s%64)&1 == 1
+	}
+	l.mu.Unlock()
+	if all {
+		return func() error { return nil }
+	}
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = l.prepare(ctx, first, last)
+	}()
+	return func() error {
+		<-done
+		return err
+	}
 }
 
 func has(m map[int]struct{}, k int) bool { _, ok := m[k]; return ok }

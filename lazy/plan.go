@@ -1,5 +1,7 @@
 package lazy
 
+import "time"
+
 // cut divides pends, sorted by chunk, into runs that are worth one range each: in the
 // same span, or with a small gap between what the one needs and the next.
 func (l *Loader) cut(fresh []*pend) [][]*pend {
@@ -27,12 +29,18 @@ func (l *Loader) near(a, b int) bool {
 // Regions are where Loader.more counts misses.
 const (
 	regionChunks = 256 // 16 MiB
-	heatSpan     = 1   // misses in a region before whole spans are fetched
+	heatSpan     = 1   // misses in a region before whole spans are fetched of a blob that is near
 	heatMore     = 3   // misses before spans are added, one more with each doubling
 	maxMoreSpans = 4
 	largeMiss    = 4  // missing chunks at a time that are a reason to fetch the whole span
 	longSpan     = 64 // chunks of a span that are not fetched for a guess
 )
+
+// farTrip is how long a blob takes to answer for which the rest of a span is worth having at
+// once: to ask again costs more than to decode it.
+const farTrip = 2 * time.Millisecond
+
+func (l *Loader) far() bool { return l.trip.Load() >= int64(farTrip) }
 
 // more says which chunks to bring along when these are missing: what of their first span is
 // decoded anyway, the rest of a small file or the beginning of a large one when it is read for
@@ -55,7 +63,7 @@ func (l *Loader) more(missing []int, fileEnd int64, first bool) []int {
 	n := l.heat[region]
 	l.heat[region]++
 	l.mu.Unlock()
-	if n >= heatSpan || len(missing) >= largeMiss {
+	if n >= heatSpan || l.far() || len(missing) >= largeMiss {
 		s := l.src.SpanOf(end - 1)
 		for more, h := 0, heatMore; ; h *= 2 {
 			e := l.src.Span(s).Last

@@ -111,6 +111,13 @@ func (s *sched) promote(t *ticket) {
 	}
 }
 
+// underway tells whether the ticket's flight is under way.
+func (s *sched) underway(t *ticket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return t.in && t.runs
+}
+
 func (s *sched) unqueue(t *ticket) {
 	q := s.queue[t.class]
 	if i := slices.Index(q, t); i >= 0 {

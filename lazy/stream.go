@@ -32,8 +32,9 @@ type stream struct {
 
 // streams are the readers of a layer, the latest first.
 type streams struct {
-	mu  sync.Mutex // guards what follows; taken before Loader.mu
-	all []*stream
+	mu      sync.Mutex // guards what follows; taken before Loader.mu
+	all     []*stream
+	orphans stream // the flights of streams that are over, which were under way already
 }
 
 // find returns the stream that a read of the chunks [first, last] belongs to, moved to the
@@ -121,6 +122,7 @@ func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
 	}
 	s.advance(file, first, last)
 	l.drop(s, false)
+	l.drop(&l.streams.orphans, false)
 	if s.reads < 2 || s.run < minRun || key == walkKey && s.files < walkOf {
 		return
 	}
@@ -172,7 +174,9 @@ func (l *Loader) window(chunk int) int64 {
 	return l.g.opt.WindowBytes
 }
 
-// drop gives up the flights of a stream that are over, or all of them.
+// drop gives up the flights of a stream that are over, or, if the stream is, all of them but those
+// that are under way: what they were asked for is coming, and readers who come out
+// of order may only look as if they were gone.
 func (l *Loader) drop(s *stream, all bool) {
 	rest := s.flights[:0]
 	for _, f := range s.flights {
@@ -182,7 +186,9 @@ func (l *Loader) drop(s *stream, all bool) {
 			over = true
 		default:
 		}
-		if over || all {
+		if all && !over && l.g.sched.underway(f.t) {
+			l.streams.orphans.flights = append(l.streams.orphans.flights, f)
+		} else if over || all {
 			l.disown(f)
 		} else {
 			rest = append(rest, f)

@@ -167,6 +167,7 @@ func (m *mountCmd) serve(ctx context.Context, img *open.Image, ref, dir string, 
 		fopt.FSName = mopt.fsname
 	}
 	fopt.UID, fopt.GID = owner(mopt.uid), owner(mopt.gid)
+	fopt.NoPassthrough = m.record != "" // reads that do not come here are not recorded
 	srv, err := fusefs.Mount(img.Tree, img.Content, dir, fopt)
 	if err != nil {
 		return mountError(mountHint(err), err)

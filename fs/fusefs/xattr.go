@@ -44,7 +44,7 @@ func (r *rawFS) ListXAttr(_ <-chan struct{}, h *fuse.InHeader, dest []byte) (uin
 
 func (r *rawFS) listxattr(h *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
 	if !r.tree.HasXattrs() {
-		return 0, fuse.ENOSYS
+		return 0, fuse.OK // ENOSYS would become EOPNOTSUPP, at which some programs give up
 	}
 	ino, ok := r.ino(h.NodeId)
 	if !ok {

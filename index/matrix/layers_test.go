@@ -70,10 +70,11 @@ func layers(t *testing.T) []*layer {
 		if dir == "" {
 			break
 		}
-		image := imageLayers(t, filepath.Dir(path), seen)
-		if !full && len(image) > 0 {
-			image = image[len(image)-1:]
-			image[0].cut(t, cut)
+		image := imageLayers(t, filepath.Dir(path), full, seen)
+		for _, l := range image {
+			if !full {
+				l.cut(t, cut)
+			}
 		}
 		ls = append(ls, image...)
 	}
@@ -83,8 +84,9 @@ func layers(t *testing.T) []*layer {
 	return ls
 }
 
-// imageLayers reads the layers of an OCI layout with one image, but for small ones and those seen.
-func imageLayers(t *testing.T, dir string, seen map[digest.Digest]bool) (ls []*layer) {
+// imageLayers reads the layers of an OCI layout with one image, but for small ones and those seen:
+// all of them or the largest.
+func imageLayers(t *testing.T, dir string, all bool, seen map[digest.Digest]bool) (ls []*layer) {
 	t.Helper()
 	read := func(path string, v any) {
 		t.Helper()
@@ -106,7 +108,14 @@ func imageLayers(t *testing.T, dir string, seen map[digest.Digest]bool) (ls []*l
 		t.Fatalf("%s: no image", dir)
 	}
 	read(blobPath(list.Manifests[0].Digest), &manifest)
+	largest := int64(0)
+	for _, desc := range manifest.Layers {
+		largest = max(largest, desc.Size)
+	}
 	for i, desc := range manifest.Layers {
+		if !all && desc.Size < largest {
+			continue
+		}
 		b, err := os.ReadFile(filepath.Join(dir, blobPath(desc.Digest)))
 		if err != nil {
 			t.Fatal(err)

@@ -110,6 +110,7 @@ type layer struct {
 	hasSpans []atomic.Bool // by piece
 	hasSums  []atomic.Bool
 	filling  chan struct{} // a lock around fetching
+	fetches  int           // so far; guarded by filling
 }
 
 var _ index.Filler = (*layer)(nil)
@@ -219,6 +220,7 @@ func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	from, to = l.widen(list, from, to)
 	take := func(i int, b []byte) error {
 		err := l.take(list[i], b, put)
 		if err == nil {
@@ -263,6 +265,22 @@ func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from
 	return nil
 }
 
+// widen adds neighbours to the pieces [from, to): all those in the same aligned part of
+// the pack, which is larger with each fetch, up to 2 MiB. Who reads much of a layer
+// needs few requests for its index, who reads one file few bytes.
+func (l *layer) widen(list []piece, from, to int) (int, int) {
+	part := int64(pieceBytes) << min(2*l.fetches, 5)
+	l.fetches++
+	start, end := list[from].off/part*part, (list[to-1].off/part+1)*part
+	for from > 0 && list[from-1].off >= start {
+		from--
+	}
+	for to < len(list) && list[to].off < end {
+		to++
+	}
+	return from, to
+}
+
 // take checks a piece and puts it in its place.
 func (l *layer) take(p piece, b []byte, put func(piece, []byte) error) error {
 	if got := blake3.Sum256(b); got != p.sum {
@@ -275,14 +293,10 @@ func (l *layer) take(p piece, b []byte, put func(piece, []byte) error) error {
 	return put(p, plain)
 }
 
-// Complete fetches all that is missing of all layers, with at most one request at a
-// time, and checks the index files as a whole. Afterwards Layer.Bytes of each is
-// the file that was pushed.
-func (p *Pack) Complete(ctx context.Context) error {
+// Prefetch fetches what reads of content need of all layers (windows, digests, ends), with at
+// most one request at a time.
+func (p *Pack) Prefetch(ctx context.Context) error {
 	for _, l := range p.layers {
-		if err := l.FillFileSums(ctx); err != nil {
-			return err
-		}
 		// In steps, so that a read that waits for a piece gets its turn.
 		for i := range l.spans {
 			if l.hasSpans[i].Load() {
@@ -295,6 +309,20 @@ func (p *Pack) Complete(ctx context.Context) error {
 			if err := l.Fill(ctx, l.spans[i].first, l.spans[j-1].last); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// Complete fetches all that is missing of all layers, and checks the index files as a
+// whole. Afterwards Layer.Bytes of each is the file that was pushed.
+func (p *Pack) Complete(ctx context.Context) error {
+	if err := p.Prefetch(ctx); err != nil {
+		return err
+	}
+	for _, l := range p.layers {
+		if err := l.FillFileSums(ctx); err != nil {
+			return err
 		}
 		if got := sha256.Sum256(l.mem); got != l.file {
 			return fmt.Errorf("index of layer %s: %w: sha256 is %x, not %x", l.Blob(), lazy.ErrCorrupt, got, l.file)

@@ -15,6 +15,13 @@ func (img *Image) startBackground() {
 	if img.opt.OneShot {
 		return
 	}
+	if img.pack != nil && img.opt.Prefetch != PrefetchNone {
+		img.background.Go(func() {
+			if err := img.pack.Prefetch(ctx); err != nil && ctx.Err() == nil {
+				img.logger.Info("the pushed indexes are fetched piece by piece", "err", err)
+			}
+		})
+	}
 	switch img.opt.Prefetch {
 	case PrefetchAll:
 		img.background.Go(func() { img.prefetchAll(ctx) })

@@ -33,9 +33,34 @@ func (img *Image) startChecks(ctx context.Context) {
 	}
 	img.background.Go(func() {
 		for _, l := range unbound {
+			img.quiet(ctx)
 			img.checkSoon(ctx, l)
 		}
 	})
+}
+
+// A check reads the whole layer, so it begins when the mount has been left alone for
+// quietFor, but not later than quietMost after it might.
+const (
+	quietFor  = 3 * time.Second
+	quietMost = 5 * time.Minute
+)
+
+// quiet returns when nobody has read for a while.
+func (img *Image) quiet(ctx context.Context) {
+	const step = quietFor / 6
+	end, still, last := time.Now().Add(quietMost), time.Duration(0), int64(-1)
+	for still < quietFor && time.Now().Before(end) {
+		select {
+		case <-time.After(step):
+		case <-ctx.Done():
+			return
+		}
+		still += step
+		if n := img.Group.Stats().Reads; n != last {
+			last, still = n, 0
+		}
+	}
 }
 
 // checkAgain is how long a check that failed for want of the store waits.
