@@ -3,6 +3,7 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -119,7 +120,7 @@ func (c *checker) read(ctx context.Context, t *testing.T, ld *lazy.Loader, p []b
 	t.Helper()
 	n, err := ld.ReadAt(ctx, p, off)
 	want := c.want[off:min(off+int64(len(p)), int64(len(c.want)))]
-	if n != len(want) || err != nil && (err != io.EOF || n == len(p)) {
+	if n != len(want) || err != nil && (!errors.Is(err, io.EOF) || n == len(p)) {
 		t.Fatalf("read of %d at %d: %d bytes, %v", len(p), off, n, err)
 	}
 	if !bytes.Equal(p[:n], want) {

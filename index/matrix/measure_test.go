@@ -134,7 +134,7 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 // what is too short to say.
 func scanSpeed(t *testing.T, format string, b []byte) float64 {
 	t.Helper()
-	c := codec.Codec(gzipx.New())
+	c := gzipx.New()
 	if format == "zstd" {
 		c = zstdx.New()
 	}
