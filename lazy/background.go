@@ -10,7 +10,7 @@ import (
 
 // The sizes of large flights, in chunks.
 const (
-	prefetchGap  = 24  // chunks that are fetched in vain to save a request
+	prefetchGap  = 8   // chunks that are fetched in vain to save a request
 	pieceChunks  = 512 // 32 MiB
 	prefetchOnce = 6   // flights at a time
 	completeOnce = 2
@@ -43,7 +43,7 @@ func (l *Loader) Prefetch(ctx context.Context, chunks []int) error {
 	}
 	var groups []group
 	for i, c := range sorted {
-		if g := len(groups) - 1; i > 0 && c-sorted[i-1] <= prefetchGap && c-groups[g].chunks[0] < pieceChunks {
+		if g := len(groups) - 1; i > 0 && (c-sorted[i-1] <= prefetchGap || l.src.SpanOf(c) == l.src.SpanOf(sorted[i-1])) && c-groups[g].chunks[0] < pieceChunks {
 			for between := sorted[i-1] + 1; between < c; between++ {
 				if !l.kept(between) {
 					groups[g].chunks = append(groups[g].chunks, between)

@@ -29,6 +29,7 @@ import_numpy() {
 		"$shalefs" mount --cache-dir "$cache" "$@" "$slow/$i_image:$i_tag"
 	stats "$(echo "python-$i_image-$i_title" | tr ' ' -)"
 	pid_=$(daemon "$dir")
+	sleep 2 # a mount that is left alone gives back what it needed for the work
 	memory_="$(mib "$(memory_of "$pid_" VmRSS)") resident ($(mib "$(memory_of "$pid_" RssAnon)") its own), $(cpu_of "$pid_") s of CPU"
 	row "$i_title" "$i_image" "$requests" "$bytes" "$seconds" "$(div "$seconds" "$plain")" "$limit; $memory_"
 }
