@@ -11,7 +11,7 @@ PEERS   ?= $(CURDIR)/.cache/bin
 FUZZ    ?= 10s
 SOAK    ?= 10m
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-PACKAGES := fuse3 umoci skopeo buildah mmdebstrap busybox-static pigz zstd libdeflate-tools attr jq curl ca-certificates
+PACKAGES := fuse3 umoci skopeo buildah mmdebstrap busybox-static pigz zstd libdeflate-tools isal attr jq curl ca-certificates
 
 export CGO_ENABLED ?= 1
 
@@ -45,8 +45,8 @@ vet:
 unit: ## all packages, with the race detector
 	SHALEFS_PEERS="$(PEERS)" SHALEFS_REQUIRE_FUSE="$(REQUIRE_FUSE)" $(GO) test -race -timeout 20m -skip '^Test(E2E|Lifecycle)' $$($(GO) list ./... | grep -v /index/matrix)
 
-matrix: ## every encoder, every span, compared with sequential decompression
-	$(GO) test -timeout 20m ./index/matrix
+matrix: tools ## every encoder, every span, compared with sequential decompression
+	SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -timeout 20m ./index/matrix
 
 lifecycle: ## mounts that are killed, orphaned, cut off
 	SHALEFS_PEERS="$(PEERS)" SHALEFS_REQUIRE_FUSE="$(REQUIRE_FUSE)" $(GO) test -timeout 20m -run '^TestLifecycle' ./cmd/shalefs
@@ -57,6 +57,7 @@ e2e: ## real images against umoci, overlayfs, chroot (root only)
 	else echo "make e2e: not root: left out"; fi
 
 REQUIRE_FUSE := $(shell [ -w /dev/fuse ] && echo 1)
+REQUIRE_TOOLS := $(shell [ "$$(id -u)" = 0 ] && echo 1)
 
 lint: ## golangci-lint
 	@sh testdata/lint.sh "$(PEERS)" $(LINT)

@@ -35,6 +35,13 @@ func (c *checker) spans(t *testing.T) {
 	if c.ix.Size() != int64(len(c.want)) {
 		t.Fatalf("stream of %d bytes, want %d", c.ix.Size(), len(c.want))
 	}
+	// What one chunk needs of the blob, those before it need at most.
+	for i, end := 0, int64(0); !c.ix.Foreign() && i < c.ix.Chunks(); i++ {
+		if c.ix.InEnd(i) < end || c.ix.InEnd(i) > c.blob.Size() {
+			t.Fatalf("chunk %d ends at %d in the blob of %d, the one before at %d", i, c.ix.InEnd(i), c.blob.Size(), end)
+		}
+		end = c.ix.InEnd(i)
+	}
 	for _, i := range c.rnd.Perm(c.ix.Spans()) {
 		c.decode(t, i, c.ix.Span(i).Last)
 	}

@@ -17,7 +17,7 @@ import (
 // TestMatrix (FMT-4, DIG-14): each layer, packed by each encoder, is read through its index
 // and compared with the tar.
 func TestMatrix(t *testing.T) {
-	all := encoders(t)
+	all := append(encoders(), programs(t)...)
 	whole, _ := size(t)
 	var res results
 	cells := 0
@@ -167,7 +167,7 @@ func TestDeterminism(t *testing.T) {
 	chosen := map[string]bool{"go gzip 6": true, "pgzip": true, "bgzf": true, "klauspost zstd default": true, "zstd seekable": true, "estargz": true}
 	procs := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(procs)
-	for _, e := range encoders(t) {
+	for _, e := range encoders() {
 		if !chosen[e.name] {
 			continue
 		}
