@@ -46,7 +46,7 @@ unit: ## all packages, with the race detector
 	SHALEFS_PEERS="$(PEERS)" SHALEFS_REQUIRE_FUSE="$(REQUIRE_FUSE)" $(GO) test -race -timeout 20m -skip '^Test(E2E|Lifecycle)' $$($(GO) list ./... | grep -v /index/matrix)
 
 matrix: tools ## every encoder, every span, compared with sequential decompression
-	SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -timeout 20m ./index/matrix
+	SHALEFS_IMAGES="$(IMAGES)" SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -timeout 20m ./index/matrix
 
 lifecycle: ## mounts that are killed, orphaned, cut off
 	SHALEFS_PEERS="$(PEERS)" SHALEFS_REQUIRE_FUSE="$(REQUIRE_FUSE)" $(GO) test -timeout 20m -run '^TestLifecycle' ./cmd/shalefs

@@ -26,7 +26,7 @@ type layer struct {
 	tar      []byte
 	entries  []tarx.Entry
 	original []byte // the blob of the image, where the whole layer is used
-	real     bool   // of an image, so that limits on sizes hold
+	real     bool   // of an image
 }
 
 const (
@@ -77,6 +77,9 @@ func layers(t *testing.T) []*layer {
 			}
 		}
 		ls = append(ls, image...)
+	}
+	if dir != "" && len(seen) == 0 {
+		t.Logf("no images in %s", dir)
 	}
 	for _, l := range ls {
 		l.entries = parse(t, l.tar)
