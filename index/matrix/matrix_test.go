@@ -76,6 +76,9 @@ func cell(t *testing.T, l *layer, e encoder, place int, res *results) {
 		m.speed = scanSpeed(t, e.format, p.blob)
 	}
 	res.add(m)
+	if whole, _ := size(t); whole {
+		t.Log(m) // it takes long until the table comes
+	}
 	if p.annotations != nil && !l.sparse() {
 		contents(t, l, e, p, place, res)
 	}

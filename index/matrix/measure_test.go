@@ -112,19 +112,25 @@ func (r *results) judge(t *testing.T, cells int) {
 func (r *results) table() string {
 	slices.SortStableFunc(r.all, func(a, b *measured) int { return a.place - b.place })
 	var b strings.Builder
-	const head, line = "%-10s %-34s %8s %8s %7s %7s %6s %7s %7s %6s %7s %7s\n", "%-10s %-34s %8.1f %8.1f %7.2f %7.3f %6d %7d %7d %6s %7d %7d\n"
-	fmt.Fprintf(&b, head, "layer", "encoder", "tar MiB", "blob MiB", "index%", "ckpt%", "spans", "median", "max", "speed", "rd med", "rd max")
+	fmt.Fprintf(&b, "%-10s %-34s %8s %8s %7s %7s %6s %7s %7s %6s %7s %7s\n",
+		"layer", "encoder", "tar MiB", "blob MiB", "index%", "ckpt%", "spans", "median", "max", "speed", "rd med", "rd max")
 	for _, m := range r.all {
-		speed := "-"
-		if m.speed > 0 {
-			speed = fmt.Sprintf("%.2f", m.speed)
-		}
-		slices.Sort(m.probes)
-		fmt.Fprintf(&b, line, m.layer.name, m.encoder.name, mib(m.info.TarSize), mib(m.info.BlobSize),
-			m.percent(m.info.IndexBytes), m.percent(m.info.CheckpointBytes), m.info.Spans, m.info.MedianSpan>>10, m.info.MaxSpan>>10,
-			speed, m.probes[len(m.probes)/2]>>10, m.probes[len(m.probes)-1]>>10)
+		b.WriteString(m.String() + "\n")
 	}
 	return b.String()
+}
+
+// String is the cell's line of the table.
+func (m *measured) String() string {
+	speed := "-"
+	if m.speed > 0 {
+		speed = fmt.Sprintf("%.2f", m.speed)
+	}
+	slices.Sort(m.probes)
+	return fmt.Sprintf("%-10s %-34s %8.1f %8.1f %7.2f %7.3f %6d %7d %7d %6s %7d %7d",
+		m.layer.name, m.encoder.name, mib(m.info.TarSize), mib(m.info.BlobSize),
+		m.percent(m.info.IndexBytes), m.percent(m.info.CheckpointBytes), m.info.Spans, m.info.MedianSpan>>10, m.info.MaxSpan>>10,
+		speed, m.probes[len(m.probes)/2]>>10, m.probes[len(m.probes)-1]>>10)
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
