@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/shalefs/shalefs/cmd/internal/open"
 	"github.com/shalefs/shalefs/fs/fusefs"
 	"github.com/shalefs/shalefs/layout/registry/registrytest"
 )
@@ -270,5 +271,40 @@ func TestE2EMountHelper(t *testing.T) {
 	defer b.run("umount", dir)
 	if _, err := os.Stat(filepath.Join(dir, "usr/bin/python3")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestE2EIndexPush: indexes that were pushed to a real registry are found there by somebody with an
+// empty cache, serve the same bytes, and are equal to what the layers give.
+func TestE2EIndexPush(t *testing.T) {
+	images := e2eImages(t)
+	for _, kind := range []string{"distribution", "olareg"} {
+		for _, form := range []string{"numpy:gzip", "numpy-zstd:zstd"} {
+			t.Run(kind+"/"+form, func(t *testing.T) {
+				ref := pushed(t, kind, filepath.Join(images, form))
+				pin := strings.TrimSpace(newBox(t).run("index", "push", ref))
+				b := newBox(t)
+				const path = "/usr/lib/python3/dist-packages/numpy/version.py"
+				got := b.run("cat", ref, path)
+				if !strings.Contains(got, "version") {
+					t.Errorf("%s: %.100q", path, got)
+				}
+				var infos []indexInfo
+				if err := json.Unmarshal([]byte(b.run("index", "info", "--json", ref)), &infos); err != nil {
+					t.Fatal(err)
+				}
+				for _, i := range infos {
+					if i.Source != open.SourceOurs || i.Checked != "no" {
+						t.Errorf("layer %s: index from %q, checked: %s", i.Layer, i.Source, i.Checked)
+					}
+				}
+				if out := b.run("index", "info", "--index-digest", pin, ref); strings.Contains(out, " no\n") {
+					t.Errorf("a pinned index is not bound:\n%s", out)
+				}
+				if out := b.run("index", "verify", ref); strings.Count(out, ": equal\n") != len(infos) {
+					t.Errorf("index verify: %s", out)
+				}
+			})
+		}
 	}
 }
