@@ -9,7 +9,9 @@ set -eu
 out=$(cd "$1" && pwd) set=$2
 src=oci:$out/$set:gzip
 policy='{"default":[{"type":"insecureAcceptAnything"}]}'
-work=$(mktemp -d)
+# buildah makes an image name of a path, so this one has only letters that names may have.
+work=/tmp/shalefs-images-$$
+mkdir "$work"
 trap 'rm -rf "$work"' EXIT
 echo "$policy" >"$work/policy.json"
 copy() { # source, destination, more arguments
@@ -35,7 +37,9 @@ repack_zstd() {
 buildah_form() {
 	export STORAGE_DRIVER=vfs
 	buildah="buildah --root $work/store --runroot $work/run --signature-policy $work/policy.json"
-	$buildah push -q "$($buildah pull -q "$src")" "oci:$1:buildah"
+	cp -r "$out/$set" "$work/layout"
+	$buildah push -q "$($buildah pull -q "oci:$work/layout:gzip")" "oci:$1:buildah"
+	rm -rf "$work/layout"
 }
 archive() { copy "$src" "oci-archive:$1:gzip"; }
 docker_archive() { copy "$src" "docker-archive:$1:shalefs/test:latest"; }
