@@ -54,7 +54,7 @@ const (
 	gzipPercent = 0.7
 	partPercent = 1.0
 	zstdPercent = 3.0
-	hardPercent = 10.0
+	hardPercent = 20.0
 	strictBlob  = 8 << 20 // bytes
 	// leastBlob is the shortest blob whose percents mean something, in bytes.
 	leastBlob = 512 << 10
