@@ -71,7 +71,7 @@ func TestLifecycleSoak(t *testing.T) {
 	before := b.gauges(dir)
 	wg.Wait()
 	img.up()
-	img.check(t, dir)
+	img.recovered(t, dir)
 	after := b.settled(dir, before)
 	total, bad := 0, 0
 	for i := range reads {

@@ -56,17 +56,16 @@ func umount(dir string, lazily bool) error {
 	}
 	rec, recErr := control.Find(mnt.Dir)
 	known := recErr == nil
-	if mnt.Dead() || lazily {
-		// Whoever still reads gets an error: from the connection's end where the kernel's control
-		// files are there, else from the daemon's.
-		_ = mnt.Abort()
+	switch {
+	case mnt.Dead():
 		err = fusefs.Detach(mnt.Dir)
-		if err == nil {
-			if known && rec.Alive() {
-				_ = syscall.Kill(rec.PID, syscall.SIGTERM) // it may be gone by now
-			}
+	case lazily:
+		err = fusefs.Detach(mnt.Dir)
+		if err == nil && known && rec.Alive() {
+			// With the daemon the connection ends: whoever still reads gets an error.
+			_ = syscall.Kill(rec.PID, syscall.SIGTERM) // it may be gone by now
 		}
-	} else {
+	default:
 		err = unmountBusy(mnt.Dir)
 	}
 	if err != nil {
