@@ -51,7 +51,9 @@ func (l *Loader) more(missing []int, fileEnd int64, first bool) []int {
 	end := last + 1
 	if ch := l.src.Chunk(last); fileEnd > ch.Off && fileEnd <= l.src.Size() {
 		at, some := ch.Off+int64(ch.Len), l.g.opt.SmallBytes
-		if !first {
+		if !l.far() {
+			some /= 64 // to come again costs little, to decode in vain costs as much as anywhere
+		} else if !first {
 			some /= 8
 		}
 		if fileEnd-at <= some || first {

@@ -16,7 +16,9 @@ import (
 	"github.com/shalefs/shalefs/cmd/internal/control"
 	"github.com/shalefs/shalefs/cmd/internal/daemon"
 	"github.com/shalefs/shalefs/cmd/internal/open"
+	"github.com/shalefs/shalefs/fs"
 	"github.com/shalefs/shalefs/fs/fusefs"
+	"github.com/shalefs/shalefs/index/tarx"
 )
 
 // A mountCmd is one "mount".
@@ -167,7 +169,8 @@ func (m *mountCmd) serve(ctx context.Context, img *open.Image, ref, dir string, 
 		fopt.FSName = mopt.fsname
 	}
 	fopt.UID, fopt.GID = owner(mopt.uid), owner(mopt.gid)
-	fopt.NoPassthrough = m.record != "" // reads that do not come here are not recorded
+	// Reads that the kernel makes by itself are not recorded.
+	fopt.NoPassthrough = m.record != "" || !hasLargeFile(img.Tree)
 	srv, err := fusefs.Mount(img.Tree, img.Content, dir, fopt)
 	if err != nil {
 		return mountError(mountHint(err), err)
@@ -181,6 +184,23 @@ func (m *mountCmd) serve(ctx context.Context, img *open.Image, ref, dir string, 
 		err = errors.Join(err, img.WriteProfile(m.record))
 	}
 	return err
+}
+
+// passthroughBytes is the size of a file from which on passthrough is worth a request at
+// every open of every file.
+const passthroughBytes = 64 << 20
+
+// hasLargeFile tells whether there is a file for passthrough in the tree.
+func hasLargeFile(tree *fs.Tree) bool {
+	for ino := fs.Root; ino <= tree.MaxIno(); ino++ {
+		if !tree.Valid(ino) {
+			continue
+		}
+		if a := tree.Attr(ino); a.Kind == tarx.Regular && a.Size >= passthroughBytes {
+			return true
+		}
+	}
+	return false
 }
 
 // whileMounted serves the control socket, says that the mount is there, and waits for its end:

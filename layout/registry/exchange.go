@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/shalefs/shalefs/layout"
 )
 
 // A response is an answer whose body watches for stalls, counts, and reports.
@@ -53,6 +55,9 @@ func (s *Store) exchange(e *endpoint, c exchangeCall) (*response, error) {
 	if c.own {
 		rt = e.own
 	}
+	if layout.IsFreshConnection(parent) {
+		rt = fresh(rt)
+	}
 	// An upload makes no sound while it runs: give it time for its size.
 	timer := w.watch(time.Duration(max(req.ContentLength, 0)) * time.Second / uploadFloor)
 	resp, err := rt.RoundTrip(req) //nolint:bodyclose // watched closes it
@@ -67,6 +72,14 @@ func (s *Store) exchange(e *endpoint, c exchangeCall) (*response, error) {
 	resp.Body = w
 	s.noteWarnings(host, resp.Header.Values("Warning"))
 	return &response{Response: resp, url: c.req.URL, own: c.own, authorization: c.req.Header.Get("Authorization")}, nil
+}
+
+// fresh is a transport like rt that makes a connection of its own: what came over the last one
+// was damaged.
+func fresh(rt *http.Transport) *http.Transport {
+	rt = rt.Clone()
+	rt.DisableKeepAlives = true
+	return rt
 }
 
 // uploadFloor is the slowest upload that is not called a stall, in bytes a second.
