@@ -11,6 +11,6 @@ if [ "$(id -u)" != 0 ]; then
 	exit 0
 fi
 echo "tools: installing$missing"
-apt-get update -qq
+apt-get -o Acquire::Retries=5 update -qq
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends $missing >/dev/null

@@ -29,7 +29,11 @@ root=$bundle/rootfs
 # The machine's own package sources, whatever they are.
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/debian.sources 2>/dev/null >"$work/sources" || true
-mmdebstrap --quiet --variant=minbase --mode=root --skip=cleanup/reproducible/machine-id "$suite" "$work/root" - <"$work/sources"
+bootstrap() {
+	rm -rf "$work/root"
+	mmdebstrap --quiet --variant=minbase --mode=root --skip=cleanup/reproducible/machine-id "$suite" "$work/root" - <"$work/sources"
+}
+bootstrap || { sleep 10; bootstrap; } || { sleep 30; bootstrap; } # a package server may be busy
 cp -a "$work/root/." "$root/"
 repack() {
 	umoci repack --image "$layout:gzip" --refresh-bundle "$bundle"
@@ -41,7 +45,7 @@ chroot_apt() {
 	# The package manager runs in the root filesystem with the machine's name service.
 	cp "$work/resolv" "$root/etc/resolv.conf"
 	cp /etc/apt/apt.conf.d/99* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
-	chroot "$root" sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1" >"$work/apt.log" 2>&1 ||
+	chroot "$root" sh -c "apt-get -o Acquire::Retries=5 update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends $1" >"$work/apt.log" 2>&1 ||
 		{ cat "$work/apt.log" >&2; exit 1; }
 	rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/etc/resolv.conf "$root"/etc/apt/apt.conf.d/99*
 }
