@@ -10,7 +10,7 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultTimeout       = 24 * time.Hour
+	DefaultTimeout = 24 * time.Hour
 	// DefaultReadAheadKiB is small: a page fault in a mapped library brings so much around it.
 	// With 32 MiB, importing numpy and scipy touched 76 MB of a layer, with 256 KiB 32 MB.
 	// Those who read in sequence are the loader's to serve, which reads ahead by itself.

@@ -30,11 +30,11 @@ root=$bundle/rootfs
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/debian.sources 2>/dev/null >"$work/sources" || true
 bootstrap() {
-	rm -rf "$work/root"
-	mmdebstrap --quiet --variant=minbase --mode=root --skip=cleanup/reproducible/machine-id "$suite" "$work/root" - <"$work/sources"
+	rm -rf "$work/base"
+	mmdebstrap --quiet --variant=minbase --mode=root --skip=cleanup/reproducible/machine-id "$suite" "$work/base" - <"$work/sources"
 }
 bootstrap || { sleep 10; bootstrap; } || { sleep 30; bootstrap; } # a package server may be busy
-cp -a "$work/root/." "$root/"
+cp -a "$work/base/." "$root/"
 repack() {
 	umoci repack --image "$layout:gzip" --refresh-bundle "$bundle"
 }
