@@ -150,10 +150,9 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-// memSaver keeps all states, and ends the build after some of them.
+// memSaver keeps all states.
 type memSaver struct {
 	states [][]byte
-	stop   int
 	load   []byte
 }
 

@@ -123,7 +123,7 @@ func (p *pass) save(ctx context.Context, snapshot func() (codec.Snapshot, error)
 	case err != nil:
 		return err
 	case p.content.failed.Load() != nil || tarErr != nil:
-		return nil
+		return nil //nolint:nilerr // the pass ends by itself, with that error
 	case contentErr != nil:
 		return fmt.Errorf("save the state of an index: %w", contentErr)
 	}

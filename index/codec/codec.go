@@ -126,7 +126,7 @@ type Codec interface {
 	Decode(ctx context.Context, cp Checkpoint, r io.Reader, n int64, emit func(p []byte) error) error
 }
 
-// ErrTooLarge: a stream decodes to more than ScanOptions.MaxOut, or asks for a
+// ErrTooLarge says that a stream decodes to more than ScanOptions.MaxOut, or asks for a
 // window over MaxWindow.
 var ErrTooLarge = errors.New("stream too large")
 

@@ -220,27 +220,27 @@ func TestErrorsOfOthers(t *testing.T) {
 			}
 			break
 		}
-		if err != errSink {
+		if !errors.Is(err, errSink) {
 			t.Fatalf("call %d: got %v", n, err)
 		}
 	}
 	errRead := errors.New("the wire broke")
 	r := io.MultiReader(bytes.NewReader(comp[:9999]), iotest.ErrReader(errRead))
-	if _, err := New().Scan(context.Background(), r, opt, &record{}); err != errRead {
+	if _, err := New().Scan(context.Background(), r, opt, &record{}); !errors.Is(err, errRead) {
 		t.Errorf("reader: got %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := New().Scan(ctx, bytes.NewReader(comp), opt, &record{}); err != context.Canceled {
+	if _, err := New().Scan(ctx, bytes.NewReader(comp), opt, &record{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("ctx: got %v", err)
 	}
 	rec, _ := scan(t, comp, opt)
 	cp := rec.cps[1]
-	if err := New().Decode(ctx, cp, bytes.NewReader(comp[cp.In:]), 10, func([]byte) error { return nil }); err != context.Canceled {
+	if err := New().Decode(ctx, cp, bytes.NewReader(comp[cp.In:]), 10, func([]byte) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("ctx: got %v from Decode", err)
 	}
 	err := New().Decode(context.Background(), cp, bytes.NewReader(comp[cp.In:]), 10, func([]byte) error { return errSink })
-	if err != errSink {
+	if !errors.Is(err, errSink) {
 		t.Errorf("emit: got %v", err)
 	}
 	_, err = New().Scan(context.Background(), stuck{}, opt, &record{})

@@ -2,6 +2,7 @@ package gzipx
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 
@@ -32,7 +33,7 @@ func (d *inflater) start(ctx context.Context, cp codec.Checkpoint, r io.Reader) 
 		return d.broken(err)
 	}
 	if err := d.loadState(cp.State); err != nil {
-		if err == errState {
+		if errors.Is(err, errState) {
 			err = d.broken(err)
 		}
 		return err

@@ -176,19 +176,19 @@ func TestErrors(t *testing.T) {
 		t.Errorf("reader: got %v from Decode", err)
 	}
 	for call := 1; call <= 5; call++ { // a checkpoint and four pieces
-		if _, err := New().Scan(ctx, bytes.NewReader(plain), codec.ScanOptions{}, &record{failAt: call}); err != errSink {
+		if _, err := New().Scan(ctx, bytes.NewReader(plain), codec.ScanOptions{}, &record{failAt: call}); !errors.Is(err, errSink) {
 			t.Errorf("call %d of the sink: got %v", call, err)
 		}
 	}
-	if err := New().Decode(ctx, cp, bytes.NewReader(plain), 1, func([]byte) error { return errSink }); err != errSink {
+	if err := New().Decode(ctx, cp, bytes.NewReader(plain), 1, func([]byte) error { return errSink }); !errors.Is(err, errSink) {
 		t.Errorf("emit: got %v", err)
 	}
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := New().Scan(canceled, bytes.NewReader(plain), codec.ScanOptions{}, &record{}); err != context.Canceled {
+	if _, err := New().Scan(canceled, bytes.NewReader(plain), codec.ScanOptions{}, &record{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("ctx: got %v", err)
 	}
-	if err := New().Decode(canceled, cp, bytes.NewReader(plain), 1, drop); err != context.Canceled {
+	if err := New().Decode(canceled, cp, bytes.NewReader(plain), 1, drop); !errors.Is(err, context.Canceled) {
 		t.Errorf("ctx: got %v from Decode", err)
 	}
 }

@@ -168,7 +168,7 @@ func spanFrame(stream []byte, cp codec.Checkpoint, st state, c *collect, end int
 	var blocks []byte
 	in, out := cp.In, cp.Out
 	stop := c.inEnd(end)
-	last := 0
+	var last int
 	for {
 		h := parseBlockHeader(stream[in:])
 		last = len(blocks)

@@ -104,7 +104,6 @@ var errTest = errors.New("test")
 
 // failing is a sink that fails at its nth call.
 type failing struct {
-	counter
 	n int
 }
 
@@ -132,12 +131,12 @@ func TestForeignErrors(t *testing.T) {
 			}
 			break
 		}
-		if err != errTest {
+		if !errors.Is(err, errTest) {
 			t.Fatalf("call %d: %v", n, err)
 		}
 	}
 	broken := io.MultiReader(bytes.NewReader(stream[:70<<10]), iotest.ErrReader(errTest))
-	if _, err := c.Scan(context.Background(), broken, opt, &counter{}); err != errTest {
+	if _, err := c.Scan(context.Background(), broken, opt, &counter{}); !errors.Is(err, errTest) {
 		t.Errorf("reader: %v", err)
 	}
 	if _, err := c.Scan(context.Background(), bytes.NewReader(stream), codec.ScanOptions{MaxOut: 500<<10 - 1}, &counter{}); !errors.Is(err, codec.ErrTooLarge) {
@@ -148,19 +147,19 @@ func TestForeignErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := c.Scan(ctx, bytes.NewReader(stream), opt, &counter{}); err != context.Canceled {
+	if _, err := c.Scan(ctx, bytes.NewReader(stream), opt, &counter{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("ctx: %v", err)
 	}
 
 	cp := scan(t, c, stream, opt).cps[0]
 	f := &failing{}
-	if err := c.Decode(context.Background(), cp, bytes.NewReader(stream), 10, f.emit); err != errTest {
+	if err := c.Decode(context.Background(), cp, bytes.NewReader(stream), 10, f.emit); !errors.Is(err, errTest) {
 		t.Errorf("emit: %v", err)
 	}
-	if err := c.Decode(ctx, cp, bytes.NewReader(stream), 10, f.emit); err != context.Canceled {
+	if err := c.Decode(ctx, cp, bytes.NewReader(stream), 10, f.emit); !errors.Is(err, context.Canceled) {
 		t.Errorf("ctx of Decode: %v", err)
 	}
-	if err := c.Decode(context.Background(), cp, iotest.ErrReader(errTest), 10, f.emit); err != errTest {
+	if err := c.Decode(context.Background(), cp, iotest.ErrReader(errTest), 10, f.emit); !errors.Is(err, errTest) {
 		t.Errorf("reader of Decode: %v", err)
 	}
 }

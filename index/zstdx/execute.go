@@ -96,7 +96,7 @@ func (d *decoder) reach(at, off, n int) error {
 		if !d.far.copy(h.buf[at:at+k], d.origin-src) {
 			return errOffset
 		}
-		at, n, src = at+k, n-k, src+int64(k)
+		at, n = at+k, n-k
 	}
 	if back := off - at; n > 0 && back > 0 && h.prev > 0 {
 		k := min(n, back)
