@@ -17,6 +17,9 @@ import (
 type LoaderOptions struct {
 	// Name is how messages call the layer; empty is the blob's digest.
 	Name string
+	// Trip is about how long the blob takes to answer, as far as the caller knows: the
+	// loader learns it by itself, but not before the first reads.
+	Trip time.Duration
 }
 
 // A Loader reads the tar stream of one layer. Its methods may be called from several
@@ -64,6 +67,7 @@ func (g *Group) Loader(blob layout.Blob, src Source, c *cache.Cache, opt LoaderO
 	if l.name == "" {
 		l.name = blob.Digest().String()
 	}
+	l.trip.Store(int64(opt.Trip))
 	l.ctx, l.cancel = context.WithCancelCause(g.ctx)
 	g.mu.Lock()
 	g.loaders = append(g.loaders, l)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -125,7 +126,7 @@ func (img *Image) merge(ctx context.Context) error {
 	readers := make([]index.TarReader, len(img.Layers))
 	for i, l := range img.Layers {
 		if l.Loader == nil {
-			l.Loader = img.Group.Loader(l.blob, l.Index, img.Cache, lazy.LoaderOptions{Name: l.Descriptor.Digest.String()})
+			l.Loader = img.Group.Loader(l.blob, l.Index, img.Cache, lazy.LoaderOptions{Name: l.Descriptor.Digest.String(), Trip: img.trip()})
 			if img.opt.Record {
 				l.Loader.Record()
 			}
@@ -138,6 +139,16 @@ func (img *Image) merge(ctx context.Context) error {
 	}
 	img.Content = fs.NewContent(img.Tree, readers, img.Cache)
 	return nil
+}
+
+// remoteTrip is what an answer over a network is taken to cost before one was measured.
+const remoteTrip = 20 * time.Millisecond
+
+func (img *Image) trip() time.Duration {
+	if img.Remote() {
+		return remoteTrip
+	}
+	return 0
 }
 
 // LayerName describes a layer for a person: its digest.
