@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	iofs "io/fs"
 	"os"
@@ -119,18 +120,6 @@ func umociUnpack(t *testing.T, image string) string {
 	return filepath.Join(bundle, "rootfs")
 }
 
-// ignoreKnown drops what the checklist lets differ from umoci: times of directories
-// that no entry names (MRG-18). Link counts are compared as groups, by fact.first (ENT-37).
-func ignoreKnown(path string, got, want *fact) {
-	got.nlink, want.nlink = 0, 0
-	if want.mode&unix.S_IFMT == unix.S_IFDIR {
-		got.mtime, want.mtime = 0, 0
-	}
-	if path == "." {
-		got.mode, want.mode = 0, 0
-	}
-}
-
 func TestE2ETreeEqualsUmoci(t *testing.T) {
 	images := e2eImages(t)
 	want := snapshot(t, umociUnpack(t, filepath.Join(images, "numpy")+":gzip"))
@@ -142,13 +131,13 @@ func TestE2ETreeEqualsUmoci(t *testing.T) {
 			b := newBox(t)
 			ref := "oci:" + filepath.Join(images, form)
 			dir := b.mount(ref, "-o", "dev,suid")
-			compareTrees(t, "the mount", snapshot(t, dir), "umoci", want, ignoreKnown)
+			compareTrees(t, "the mount", snapshot(t, dir), "umoci", want)
 			if form != "numpy:gzip" {
 				return
 			}
 			out := filepath.Join(t.TempDir(), "copy")
 			b.run("cp", ref, "/", out)
-			compareTrees(t, "shalefs cp", snapshot(t, out), "umoci", want, ignoreKnown)
+			compareTrees(t, "shalefs cp", snapshot(t, out), "umoci", want)
 		})
 	}
 }
@@ -184,6 +173,7 @@ func TestE2EForms(t *testing.T) {
 func TestE2EOverlay(t *testing.T) {
 	images := e2eImages(t)
 	b := newBox(t)
+	started := time.Now()
 	ref := "oci:" + filepath.Join(images, "numpy:gzip")
 	var layers []struct{ Digest string }
 	if err := json.Unmarshal([]byte(b.run("layers", "--json", ref)), &layers); err != nil {
@@ -208,11 +198,24 @@ func TestE2EOverlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	compareTrees(t, "the mount", snapshot(t, b.mount(ref, "-o", "dev,suid")), "overlayfs", snapshot(t, dir), ignoreKnown)
+	got, want := snapshot(t, b.mount(ref, "-o", "dev,suid")), snapshot(t, dir)
+	// A directory that a layer has without an entry of its own was made by unpacking, just now;
+	// in the image it keeps the time that it has below (MRG-18).
+	implied := 0
+	for path, f := range want {
+		if f.mode&unix.S_IFMT == unix.S_IFDIR && f.mtime >= started.UnixNano() {
+			f.mtime = got[path].mtime
+			want[path] = f
+			implied++
+		}
+	}
+	if implied > 20 {
+		t.Errorf("%d directories without an entry", implied)
+	}
+	compareTrees(t, "the mount", got, "overlayfs", want)
 }
 
-// overlayWhiteouts turns a layer's whiteouts into those of overlayfs. Directory times change by it;
-// ignoreKnown does not look at them.
+// overlayWhiteouts turns a layer's whiteouts into those of overlayfs.
 func overlayWhiteouts(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ iofs.DirEntry, err error) error {
@@ -224,13 +227,19 @@ func overlayWhiteouts(t *testing.T, dir string) {
 		if !isWhiteout {
 			return nil
 		}
+		before, err := os.Stat(parent)
+		if err != nil {
+			return err
+		}
 		if err := os.Remove(path); err != nil {
 			return err
 		}
 		if name == ".wh..opq" {
-			return unix.Setxattr(filepath.Clean(parent), "trusted.overlay.opaque", []byte("y"), 0)
+			err = unix.Setxattr(filepath.Clean(parent), "trusted.overlay.opaque", []byte("y"), 0)
+		} else {
+			err = unix.Mknod(parent+name, unix.S_IFCHR, 0)
 		}
-		return unix.Mknod(parent+name, unix.S_IFCHR, 0)
+		return errors.Join(err, os.Chtimes(parent, before.ModTime(), before.ModTime()))
 	})
 	if err != nil {
 		t.Fatal(err)
