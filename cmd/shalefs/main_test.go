@@ -2,6 +2,8 @@ package main
 
 import (
 	"flag"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,6 +51,12 @@ func TestScripts(t *testing.T) {
 	} else if os.Getenv("SHALEFS_REQUIRE_FUSE") != "" {
 		t.Fatal(err)
 	}
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	// The scripts run in parallel, after this function's own end.
+	t.Cleanup(refuses.Close)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: true,
 		Condition: func(cond string) (bool, error) { return cond == "fuse" && fuse != "", nil },
@@ -59,6 +67,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SHALEFS_CACHE_DIR", filepath.Join(env.WorkDir, "cache"))
 			env.Setenv("SHALEFS_RUN_DIR", filepath.Join(env.WorkDir, "run"))
 			env.Setenv("TZ", "UTC")
+			env.Setenv("REFUSES", refuses.Listener.Addr().String())
 			return nil
 		},
 	})
