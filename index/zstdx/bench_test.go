@@ -100,6 +100,7 @@ func BenchmarkScan(b *testing.B) {
 		}
 		var windows, states int
 		var spans []int64
+		squares := 0.0
 		for i, cp := range c.cps {
 			windows += len(cp.Window)
 			states += len(cp.State)
@@ -108,11 +109,13 @@ func BenchmarkScan(b *testing.B) {
 				end = c.cps[i+1].Out
 			}
 			spans = append(spans, end-cp.Out)
+			squares += float64(end-cp.Out) * float64(end-cp.Out)
 		}
 		slices.Sort(spans)
 		b.ReportMetric(100*float64(windows)/float64(len(stream)), "window-%")
 		b.ReportMetric(100*float64(states)/float64(len(stream)), "state-%")
 		b.ReportMetric(float64(len(spans)), "spans")
+		b.ReportMetric(squares/2/float64(size)/(1<<20), "mean-MiB") // decoded to read a random byte
 		b.ReportMetric(float64(spans[len(spans)/2])/(1<<20), "median-MiB")
 		b.ReportMetric(float64(spans[len(spans)-1])/(1<<20), "max-MiB")
 	})

@@ -42,8 +42,8 @@ type decoder struct {
 	reps [3]uint32
 	huff *huff0.Scratch
 	tree *huff0.Decoder // nil while no tree is defined
-	tab  [numFSE]*fseTable
-	own  [numFSE]fseTable
+	tab  [numFSE]fseTable
+	have [numFSE]bool // which of tab are defined
 
 	// use and def tell what the newest block did to each table; def[i] is set
 	// where use[i] is useDefine and aliases the block.
@@ -52,6 +52,7 @@ type decoder struct {
 
 	litBuf []byte // literals of compressed blocks
 	seqs   []seq
+	plain  bool // no assembly
 
 	// refs collects, where note is set, the matches that begin before their block:
 	// source offset in the stream << 18 | length.
@@ -65,7 +66,7 @@ type decoder struct {
 }
 
 func newDecoder() *decoder {
-	return &decoder{litBuf: make([]byte, maxBlock+slack)}
+	return &decoder{litBuf: make([]byte, maxBlock+slack), plain: !haveAsm}
 }
 
 // begin starts a frame.
@@ -74,7 +75,7 @@ func (d *decoder) begin(f frame) {
 	d.since = 0
 	d.reps = [3]uint32{1, 4, 8}
 	d.tree = nil
-	d.tab = [numFSE]*fseTable{}
+	d.have = [numFSE]bool{}
 	d.far = nil
 }
 
@@ -123,28 +124,28 @@ func (d *decoder) compressed(p piece, want int) (int, error) {
 
 // define builds one FSE table from its description.
 func (d *decoder) define(i int, e desc) error {
+	d.have[i] = false
 	switch e.kind {
 	case descPredefined:
-		d.tab[i] = &predefined[i]
-		return nil
+		d.tab[i].use(&predefined[i])
 	case descRLE:
 		if int(e.sym) > fseLimits[i].maxSym {
 			return errTable
 		}
-		d.own[i].single(fseValues[i][e.sym])
+		d.tab[i].single(fseValues[i][e.sym])
 	case descBytes:
 		var norm [64]int16
 		n, log, _, err := readCounts(e.raw, fseLimits[i], &norm)
 		if err != nil {
 			return err
 		}
-		if err := d.own[i].build(norm[:n], log, &fseValues[i]); err != nil {
+		if err := d.tab[i].build(norm[:n], log, &fseValues[i]); err != nil {
 			return err
 		}
 	default:
 		return errTable
 	}
-	d.tab[i] = &d.own[i]
+	d.have[i] = true
 	return nil
 }
 

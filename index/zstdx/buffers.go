@@ -27,6 +27,7 @@ func getBuffer(n int) []byte {
 
 // putBuffer takes back what getBuffer returned.
 func putBuffer(b []byte) {
+	b = b[:cap(b)]
 	c := bits.Len(uint(len(b))) - 1
 	if c < minClass || c > maxClass || len(b) != 1<<c {
 		return

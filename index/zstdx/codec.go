@@ -32,6 +32,8 @@ const (
 type zstdCodec struct {
 	// everyBlock makes every block boundary a checkpoint, whatever it costs: for tests.
 	everyBlock bool
+	// plain does without assembly: for tests.
+	plain bool
 	// pause is the distance of calls of Sink.Pause, 0 for pauseEvery: for tests.
 	pause int64
 }

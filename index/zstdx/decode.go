@@ -21,9 +21,10 @@ var spanDecoders = sync.Pool{New: func() any {
 
 // Decode implements codec.Codec. Its memory is the unpacked window of the checkpoint,
 // n decoded bytes or the frame's window, whichever is less, and a constant.
-func (zstdCodec) Decode(ctx context.Context, cp codec.Checkpoint, r io.Reader, n int64, emit func(p []byte) error) error {
+func (c zstdCodec) Decode(ctx context.Context, cp codec.Checkpoint, r io.Reader, n int64, emit func(p []byte) error) error {
 	s := spanDecoders.Get().(*spanDecoder)
 	defer s.release()
+	s.dec.plain = c.plain || !haveAsm
 	s.in.reset(r, cp.In)
 	err := s.run(ctx, cp, n, emit)
 	if e := (sinkError{}); errors.As(err, &e) {
@@ -101,10 +102,11 @@ func (s *spanDecoder) space(out, n int64) {
 	h := &s.dec.hist
 	h.reset(out, int(min(s.dec.frame.window, n)))
 	need := min(h.most+2*blockSpace, int(min(n, 1<<40))+2*blockSpace)
-	if len(h.buf) < need {
+	if cap(h.buf) < need {
 		putBuffer(h.buf)
 		h.buf = getBuffer(need)
 	}
+	h.buf = h.buf[:need] // what is used again sooner is nearer
 }
 
 // frame decodes blocks to the end of the frame or of the n bytes, and returns how

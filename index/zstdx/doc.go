@@ -33,8 +33,13 @@
 // # Two passes over a block
 //
 // Sequences are first decoded into a list, with all their sums and offsets checked, and
-// then executed without further checks by wide copies; execute.go is the only file
-// with unsafe writes, and states what it relies on.
+// then executed without further checks by wide copies; execute.go states what the copies rely
+// on, and is with the assembly the only place with unsafe writes.
+//
+// Both loops exist in Go and, for amd64 with BMI2, in assembly (unpack_amd64.s,
+// execute_amd64.s), which the build tag noasm leaves out. The assembly decides nothing: what it
+// may touch follows from checks made in Go before it, described in unpack.go and execute.go, and
+// tests run both on memory with fences.
 //
 // External dictionaries are refused. Seekable-format tables and other skippable
 // frames are skipped: the frames themselves are the seek points.

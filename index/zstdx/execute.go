@@ -4,18 +4,67 @@ import "unsafe"
 
 // execute runs the sequences of a block: it writes total bytes at hist.cur.
 //
-// It copies without bounds checks, 16 bytes at a time, and relies on: the history has
+// It copies without bounds checks, some 16 bytes at a time, and relies on: the history has
 // blockSpace bytes from cur on; total <= maxBlock; the literals of all sequences are
 // in lit, which has slack after it; literals and matches sum up to total; every offset
 // is at least 1 and reaches only bytes of the history (or, with far, is looked up).
-// sequences has checked all of it.
+// sequences has checked all of it. So a copy may read and write up to slack bytes more than
+// it has to, and no further.
 func (d *decoder) execute(seqs []seq, lit piece, total, want int) error {
+	if len(seqs) == 0 {
+		copy(d.hist.buf[d.hist.cur:d.hist.cur+total], lit.buf[lit.lo:])
+		return nil
+	}
 	h := &d.hist
-	base := unsafe.Pointer(unsafe.SliceData(h.buf))
-	lp := unsafe.Add(unsafe.Pointer(unsafe.SliceData(lit.buf)), lit.lo)
-	at := h.cur
+	j := executeJob{
+		seqs:  &seqs[0],
+		n:     len(seqs),
+		front: &h.buf[0],
+		at:    h.cur,
+		lit:   unsafe.Add(unsafe.Pointer(unsafe.SliceData(lit.buf)), lit.lo),
+	}
 	stop := h.cur + want
-	for i := range seqs {
+	for {
+		if d.plain {
+			j.loop()
+		} else {
+			executeLoop(&j)
+		}
+		if j.next == len(seqs) {
+			break
+		}
+		if j.at >= stop {
+			return nil
+		}
+		s := &seqs[j.next]
+		if err := d.reach(j.at, int(s.off), int(s.match)); err != nil {
+			return err
+		}
+		j.at += int(s.match)
+		j.next++
+	}
+	done := uintptr(j.lit) - uintptr(unsafe.Pointer(unsafe.SliceData(lit.buf)))
+	copy(h.buf[j.at:h.cur+total], lit.buf[done:])
+	return nil
+}
+
+// An executeJob is a list of sequences and where they write.
+type executeJob struct {
+	seqs  *seq
+	n     int            // their number
+	next  int            // the first that is not done
+	front *byte          // of the history
+	at    int            // place in the history of the next byte
+	lit   unsafe.Pointer // the next literal
+}
+
+// loop is executeLoop in Go.
+func (j *executeJob) loop() {
+	base := unsafe.Pointer(j.front)
+	lp, at := j.lit, j.at
+	seqs := unsafe.Slice(j.seqs, j.n)
+	i := j.next
+	for ; i < len(seqs); i++ {
 		s := &seqs[i]
 		n := int(s.lit)
 		op := unsafe.Add(base, at)
@@ -30,14 +79,7 @@ func (d *decoder) execute(seqs []seq, lit piece, total, want int) error {
 		n = int(s.match)
 		off := int(s.off)
 		if off > at {
-			if at >= stop {
-				return nil
-			}
-			if err := d.reach(at, off, n); err != nil {
-				return err
-			}
-			at += n
-			continue
+			break
 		}
 		mp := unsafe.Add(op, -off)
 		if off >= 16 {
@@ -54,8 +96,7 @@ func (d *decoder) execute(seqs []seq, lit piece, total, want int) error {
 		}
 		at += n
 	}
-	copy(h.buf[at:h.cur+total], lit.buf[int(uintptr(lp)-uintptr(unsafe.Pointer(unsafe.SliceData(lit.buf)))):])
-	return nil
+	j.next, j.lit, j.at = i, lp, at
 }
 
 func copy16(dst, src unsafe.Pointer) {

@@ -15,6 +15,7 @@ type finisher struct {
 	data  []byte
 	raw   []byte // content of a raw block
 	proof *decoder
+	plain bool // as decoder.plain
 }
 
 // finish makes the checkpoint at groups[0] whose span, with the overhang, ends at end, and proves it.
@@ -96,6 +97,7 @@ func (f *finisher) prove(cp codec.Checkpoint, g *group, blocks []*lookBlock, h *
 	}
 	if f.proof == nil {
 		f.proof = newDecoder()
+		f.proof.plain = f.plain
 	}
 	d := f.proof
 	if err := st.load(d); err != nil {

@@ -20,11 +20,18 @@ const (
 const tableMax = 512
 
 // An fseTable decodes one part of sequences. An entry holds, from the top:
-// 32 bits baseline of the value, 8 bits number of extra bits of the value, 8 bits
-// number of bits of the next state, 16 bits baseline of the next state.
+// 32 bits baseline of the value, 16 bits baseline of the next state, 8 bits number of
+// bits of the next state, 8 bits number of extra bits of the value. Whatever the bits,
+// the next state is below 1<<log: the loops in assembly rely on it.
 type fseTable struct {
 	entry [tableMax]uint64
 	log   uint8 // accuracy: 0 for a table of one symbol, up to 9
+}
+
+// use makes t the same as u.
+func (t *fseTable) use(u *fseTable) {
+	copy(t.entry[:1<<u.log], u.entry[:])
+	t.log = u.log
 }
 
 // A fseLimit says what a kind of table may look like.
@@ -145,7 +152,7 @@ func (t *fseTable) build(norm []int16, log uint8, values *[64]uint64) error {
 		x := next[s]
 		next[s]++
 		nb := log - uint8(bits.Len16(x)-1)
-		t.entry[i] = values[s] | uint64(nb)<<16 | uint64(x<<nb-uint16(size))
+		t.entry[i] = values[s] | uint64(x<<nb-uint16(size))<<16 | uint64(nb)<<8
 	}
 	t.log = log
 	return nil

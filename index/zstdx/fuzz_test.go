@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/shalefs/shalefs/index/codec"
@@ -42,6 +44,11 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		c := &collect{}
 		_, err := zstdCodec{}.Scan(context.Background(), bytes.NewReader(stream), fuzzOpt, c)
+		plain := &collect{}
+		_, plainErr := zstdCodec{plain: true}.Scan(context.Background(), bytes.NewReader(stream), fuzzOpt, plain)
+		if fmt.Sprint(err) != fmt.Sprint(plainErr) || !bytes.Equal(c.out, plain.out) {
+			t.Fatalf("Scan: %v, without assembly: %v, or other bytes", err, plainErr)
+		}
 		if errors.Is(err, codec.ErrTooLarge) || errors.Is(err, errZeroOffset) {
 			return
 		}
@@ -57,6 +64,9 @@ func FuzzScan(f *testing.F) {
 		}
 		checkSpans(t, stream, c, fuzzOpt.Overhang)
 		checkDictionaries(t, stream, c, fuzzOpt.Overhang)
+		if d := cmp.Diff(c.cps, plain.cps); d != "" {
+			t.Fatalf("checkpoints without assembly differ: %s", d)
+		}
 	})
 }
 
@@ -68,14 +78,20 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, st, window, stream []byte, n uint32) {
 		want := int64(n % (1 << 20))
-		got := int64(0)
-		err := New().Decode(context.Background(), codec.Checkpoint{Out: 1 << 30, State: st, Window: window},
-			bytes.NewReader(stream), want, func(p []byte) error {
-				got += int64(len(p))
-				return nil
-			})
-		if got > want || err == nil && got != want {
-			t.Fatalf("%d bytes of %d: %v", got, want, err)
+		var got [2][]byte
+		var errs [2]error
+		for i, c := range []zstdCodec{{}, {plain: true}} {
+			errs[i] = c.Decode(context.Background(), codec.Checkpoint{Out: 1 << 30, State: st, Window: window},
+				bytes.NewReader(stream), want, func(p []byte) error {
+					got[i] = append(got[i], p...)
+					return nil
+				})
+		}
+		if n, err := int64(len(got[0])), errs[0]; n > want || err == nil && n != want {
+			t.Fatalf("%d bytes of %d: %v", n, want, err)
+		}
+		if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) || !bytes.Equal(got[0], got[1]) {
+			t.Fatalf("%d bytes, %v; without assembly %d bytes, %v", len(got[0]), errs[0], len(got[1]), errs[1])
 		}
 	})
 }

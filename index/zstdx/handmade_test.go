@@ -31,7 +31,7 @@ func (w *bitWriter) bytes() []byte {
 // stateOf finds a state of a predefined table that stands for the symbol.
 func stateOf(tab, sym int) uint64 {
 	for i, e := range predefined[tab].entry[:1<<predefined[tab].log] {
-		if e>>24 == fseValues[tab][sym]>>24 {
+		if e>>32 == fseValues[tab][sym]>>32 {
 			return uint64(i)
 		}
 	}

@@ -44,7 +44,7 @@ func (h *history) grow(n int) {
 	a, b := h.tail(keep)
 	copy(buf[copy(buf, a):], b)
 	putBuffer(h.buf)
-	h.buf, h.cur, h.prev = buf, keep, 0
+	h.buf, h.cur, h.prev = buf[:max(n, keep+blockSpace)], keep, 0
 }
 
 // avail is how many bytes can be read back.

@@ -43,6 +43,8 @@ func newScanner(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink co
 	s := &scanner{ctx: ctx, in: inputs.Get().(*input), opt: opt, sink: sink, dec: newDecoder(), budget: newBudget()}
 	s.in.reset(r, 0)
 	s.dec.note = true
+	s.dec.plain = s.dec.plain || c.plain
+	s.fin.plain = s.dec.plain
 	s.place = placer{minDist: opt.SpanBytes, maxDist: opt.MaxSpanBytes, overhang: opt.Overhang, every: c.everyBlock}
 	s.pauseEvery = pauseEvery
 	if c.pause > 0 {
@@ -122,7 +124,7 @@ func (s *scanner) reserve(f frame) {
 		window = min(window, f.size)
 	}
 	s.look.room(window, s.opt.SpanBytes, s.opt.MaxSpanBytes, s.opt.Overhang)
-	need := int(window + s.look.length + s.look.tail + 2*maxBlock)
+	need := int(window + s.look.length + 4*maxBlock)
 	s.dec.hist.most = max(s.dec.hist.most, need)
 }
 

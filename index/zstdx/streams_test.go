@@ -80,7 +80,7 @@ func TestStreams(t *testing.T) {
 			if err != nil {
 				t.Fatalf("stock decoder: %v", err)
 			}
-			for _, c := range []zstdCodec{{}, {everyBlock: true}} {
+			for _, c := range []zstdCodec{{}, {plain: true}, {everyBlock: true}} {
 				opt := codec.ScanOptions{SpanBytes: 64 << 10, MaxSpanBytes: 200 << 10, Overhang: 10 << 10}
 				if c.everyBlock {
 					opt = codec.ScanOptions{SpanBytes: 1}

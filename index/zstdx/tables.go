@@ -3,7 +3,7 @@ package zstdx
 // fseValues holds, per table and symbol, the baseline and the number of extra bits of
 // the value in the layout of fseTable's entries (RFC 8878, 3.1.1.3.2.1.1).
 var fseValues = func() (v [numFSE][64]uint64) {
-	put := func(tab, sym int, base, extra uint64) { v[tab][sym] = base<<32 | extra<<24 }
+	put := func(tab, sym int, base, extra uint64) { v[tab][sym] = base<<32 | extra }
 
 	for s := range 16 {
 		put(tabLL, s, uint64(s), 0)
