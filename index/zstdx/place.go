@@ -4,6 +4,11 @@ import "math"
 
 // A budget steers where checkpoints are put. All arithmetic is in integers, so that
 // every machine comes to the same places.
+//
+// What is wanted is the least sum of squares of the spans, which is what random reads decode,
+// for the bytes that may be spent. That asks for one price of length everywhere: dear stretches
+// get long spans, cheap ones short spans. So the price is nearly the same in all streams, and
+// moves only as far as the bytes spent so far are off the budget.
 type budget struct {
 	spent int64 // bytes of windows and states so far
 	comp  int64 // compressed bytes of their spans
@@ -16,18 +21,23 @@ type budget struct {
 }
 
 const (
-	// budgetMille is what windows and states may take of the compressed bytes, in thousandths.
-	budgetMille = 23
-	// spanMille is what the window of one span should not exceed, likewise.
-	spanMille = 50
+	// budgetPPM is what windows and states may take of the compressed bytes, in millionths.
+	budgetPPM = 25_000
+	// doublePPM is by how much less they must take for the price to double, likewise.
+	doublePPM = 3_000
+	// settled is how many compressed bytes on budget are taken for granted at the start.
+	settled = 2 << 20
+	// spanMille is what the window of one span should not exceed, in thousandths.
+	spanMille = 500
 	// fixedCost stands for a state and the tables of an index, in bytes.
 	fixedCost = 160
 
-	minPrice = 64
-	maxPrice = 1 << 20
+	fairPrice = 4096
+	minPrice  = fairPrice / 32
+	maxPrice  = fairPrice * 4
 )
 
-func newBudget() budget { return budget{price: 4096, packing: 400} }
+func newBudget() budget { return budget{price: fairPrice, packing: 400} }
 
 // paid records a checkpoint and moves the price towards the budget.
 func (b *budget) paid(bytes, comp, cross int64) {
@@ -36,14 +46,17 @@ func (b *budget) paid(bytes, comp, cross int64) {
 	if cross > 0 {
 		b.packing = (3*b.packing + min(bytes*1024/cross, 2048)) / 4
 	}
-	switch limit := b.comp * budgetMille / 1000; {
-	case b.spent > limit+limit/16:
-		b.price = max(b.price/2, minPrice)
-	case b.spent > limit:
-		b.price = max(b.price*3/4, minPrice)
-	case b.spent < limit-limit/32:
-		b.price = min(b.price*5/4+1, maxPrice)
+	// How many times the price is doubled, in 1024ths; between powers of 2 it is linear.
+	limit := (b.comp + settled) / 1000 * budgetPPM / 1000
+	left := (limit - b.spent - settled/1000*budgetPPM/1000) * 1000 / ((b.comp + settled) / 1000)
+	times := min(max(left*1024/doublePPM, -64<<10), 63<<10) + 64<<10
+	price := (1024 + times&1023) * fairPrice >> 10
+	if k := times>>10 - 64; k < 0 {
+		price >>= min(-k, 32)
+	} else {
+		price <<= min(k, 16)
 	}
+	b.price = min(max(price, minPrice), maxPrice)
 }
 
 // A placer chooses the next checkpoint.
