@@ -12,6 +12,16 @@ type Layer interface {
 	Entry(i int, e *tarx.Entry) error
 }
 
+// A releaser is a layer with memory that can be given back and returns by itself when it is
+// read again: *index.Layer.
+type releaser interface{ Release() }
+
+func release(l Layer) {
+	if r, ok := l.(releaser); ok {
+		r.Release()
+	}
+}
+
 // DefaultMaxEntries is the greatest number of entries of an image (ERR-6).
 const DefaultMaxEntries = 20_000_000
 

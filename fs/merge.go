@@ -31,8 +31,14 @@ func Merge(ctx context.Context, layers []Layer, opt Options) (*Tree, error) {
 		if err := b.apply(ctx, i); err != nil {
 			return nil, err
 		}
+		release(layers[i]) // of what was read, the tree has a copy
 	}
-	return b.finish(ctx)
+	t, err := b.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.Release() // higher layers looked into entries of lower ones
+	return t, nil
 }
 
 // apply puts one layer on the tree.

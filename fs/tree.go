@@ -89,6 +89,14 @@ func (t *Tree) Valid(ino Ino) bool {
 // Warnings lists what was skipped, by layer and kind (ERR-10).
 func (t *Tree) Warnings() []Finding { return t.warnings }
 
+// Release gives back memory that the layers hold and can get again: pages of mapped layer
+// indexes. The tree stays as it is.
+func (t *Tree) Release() {
+	for _, l := range t.layers {
+		release(l)
+	}
+}
+
 // Differences lists what programs that stack layers with overlayfs show in another way, by layer and kind.
 func (t *Tree) Differences() []Finding { return t.differences }
 

@@ -30,6 +30,7 @@ type Layer struct {
 	bound           atomic.Bool
 	ours            atomic.Pointer[Layer] // lends its digests, see BindTo
 	close           func() error
+	mapped          bool // b is a map of a file
 }
 
 var _ lazy.Source = (*Layer)(nil)
@@ -92,8 +93,17 @@ func Open(path string) (*Layer, error) {
 		_ = unix.Munmap(b)
 		return nil, err
 	}
-	l.close = func() error { return unix.Munmap(b) }
+	l.close, l.mapped = func() error { return unix.Munmap(b) }, true
 	return l, nil
+}
+
+// Release takes the pages of a mapped index file out of this process's resident memory. What
+// is read later comes back from the system's page cache, so it costs nothing but
+// speed, and may be called at any time. It does nothing for an index that is in memory.
+func (l *Layer) Release() {
+	if l.mapped {
+		_ = unix.Madvise(l.b, unix.MADV_DONTNEED) // advice
+	}
 }
 
 // OpenBytes opens an index that is in memory. The bytes become the layer's.
