@@ -51,6 +51,7 @@ func Mount(t *fs.Tree, c fs.Content, dir string, opt Options) (*Server, error) {
 		MaxBackground:            opt.MaxBackground,
 		MaxInflightRequestBytes:  opt.MaxInflightBytes,
 		EnableSymlinkCaching:     true,
+		DisableSplice:            true, // replies are in memory: a pipe on the way only costs
 		ExplicitDataCacheControl: true,
 		ExtraCapabilities:        fuse.CAP_NO_OPENDIR_SUPPORT,
 		DisabledCapabilities:     raw.handles.disabled(),
