@@ -24,7 +24,7 @@ type Options struct {
 	// save a request; 0 is 256 KiB, negative is none.
 	GapBytes int64
 	// SmallBytes is how much of a file is fetched at once when it is read for the first
-	// time; 0 is 8 MiB, negative is no more than what is read.
+	// time; 0 is 4 MiB, negative is no more than what is read.
 	SmallBytes int64
 	// Deadline bounds the time a read waits, and the time a flight may be
 	// without any progress; 0 is 60 s.
@@ -46,7 +46,7 @@ func (o Options) withDefaults() Options {
 	def(&o.WindowBytes, 64<<20)
 	def(&o.PieceBytes, 8<<20)
 	def(&o.GapBytes, 256<<10)
-	def(&o.SmallBytes, 8<<20)
+	def(&o.SmallBytes, 4<<20)
 	if o.Connections <= 0 {
 		o.Connections = 8
 	}

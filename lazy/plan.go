@@ -26,14 +26,13 @@ func (l *Loader) near(a, b int) bool {
 	return l.src.Span(sb).In-l.src.InEnd(a) <= l.g.opt.GapBytes
 }
 
-// Regions are where Loader.more counts misses.
+// What Loader.more brings along.
 const (
-	regionChunks = 256 // 16 MiB
-	heatSpan     = 1   // misses in a region before whole spans are fetched of a blob that is near
-	heatMore     = 3   // misses before spans are added, one more with each doubling
-	maxMoreSpans = 4
-	largeMiss    = 4  // missing chunks at a time that are a reason to fetch the whole span
-	longSpan     = 64 // chunks of a span that are not fetched for a guess
+	regionChunks = 256     // misses are counted by regions of 16 MiB
+	heatSpan     = 1       // misses in a region before the rest of a span is worth decoding
+	largeMiss    = 4       // missing chunks at a time that are worth it too
+	longSpan     = 64      // chunks of a span that are not decoded for a guess
+	tripBytes    = 1 << 20 // what arrives in about the time that a blob that is far takes to answer
 )
 
 // farTrip is how long a blob takes to answer for which the rest of a span is worth having at
@@ -44,40 +43,21 @@ func (l *Loader) far() bool { return l.trip.Load() >= int64(farTrip) }
 
 // more says which chunks to bring along when these are missing: what of their first span is
 // decoded anyway, the rest of a small file or the beginning of a large one when it is read for
-// the first time, the rest of the span for those who read much, and more of a place
-// to which readers come back.
+// the first time, and the rest of the span where that is cheaper than to come again for it.
 func (l *Loader) more(missing []int, fileEnd int64, first bool) []int {
 	last := missing[len(missing)-1]
 	end := last + 1
 	if ch := l.src.Chunk(last); fileEnd > ch.Off && fileEnd <= l.src.Size() {
 		at, some := ch.Off+int64(ch.Len), l.g.opt.SmallBytes
 		if !l.far() {
-			some /= 64 // to come again costs little, to decode in vain costs as much as anywhere
-		} else if !first {
-			some /= 8
+			some /= 32 // to come again costs little, to decode in vain costs as much as anywhere
 		}
 		if fileEnd-at <= some || first {
 			end = max(end, l.src.ChunkAt(min(fileEnd, max(at, ch.Off+some))-1)+1)
 		}
 	}
-	region := last / regionChunks
-	l.mu.Lock()
-	n := l.heat[region]
-	l.heat[region]++
-	l.mu.Unlock()
-	if n >= heatSpan || l.far() || len(missing) >= largeMiss {
-		s := l.src.SpanOf(end - 1)
-		for more, h := 0, heatMore; ; h *= 2 {
-			e := l.src.Span(s).Last
-			if e-end > longSpan {
-				break
-			}
-			end = max(end, e)
-			if more++; n < h || more > maxMoreSpans || s+1 >= l.src.Spans() {
-				break
-			}
-			s++
-		}
+	if e := l.src.Span(l.src.SpanOf(end - 1)).Last; l.finish(last, end, e, len(missing)) {
+		end = e
 	}
 	var more []int
 	for c := l.src.Span(l.src.SpanOf(missing[0])).First; c < end; c++ {
@@ -86,4 +66,27 @@ func (l *Loader) more(missing []int, fileEnd int64, first bool) []int {
 		}
 	}
 	return more
+}
+
+// finish says whether the chunks from end on, up to the end e of their span, are to come with n that
+// are missing, the last of which is last. To come again means to fetch and decode the span from
+// its start. From afar that is what counts: the rest comes along if it is no longer than what would be
+// fetched twice, or not worth a trip. Nearby the decoding counts, so it takes a second miss in
+// the region. Where nothing is left to fetch, since the ends of the chunks are not known yet or the same,
+// it comes in any case.
+func (l *Loader) finish(last, end, e, n int) bool {
+	region := last / regionChunks
+	l.mu.Lock()
+	heat := l.heat[region]
+	l.heat[region]++
+	l.mu.Unlock()
+	upTo := l.src.InEnd(end - 1)
+	rest := l.src.InEnd(e-1) - upTo
+	if rest <= 0 {
+		return true
+	}
+	if l.far() {
+		return rest <= max(tripBytes, upTo-l.src.Span(l.src.SpanOf(end-1)).In)
+	}
+	return (heat >= heatSpan || n >= largeMiss) && e-end <= longSpan
 }
