@@ -9,6 +9,7 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/shalefs/shalefs/index"
@@ -294,21 +295,27 @@ func (l *layer) take(p piece, b []byte, put func(piece, []byte) error) error {
 }
 
 // Prefetch fetches what reads of content need of all layers (windows, digests, ends), with at
-// most one request at a time.
+// most one request at a time for each.
 func (p *Pack) Prefetch(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range p.layers {
-		// In steps, so that a read that waits for a piece gets its turn.
-		for i := range l.spans {
-			if l.hasSpans[i].Load() {
-				continue
-			}
-			j := i + 1
-			for j < len(l.spans) && l.spans[j].off+l.spans[j].len-l.spans[i].off <= maxFetch {
-				j++
-			}
-			if err := l.Fill(ctx, l.spans[i].first, l.spans[j-1].last); err != nil {
-				return err
-			}
+		group.Go(func() error { return l.prefetch(ctx) })
+	}
+	return group.Wait()
+}
+
+func (l *layer) prefetch(ctx context.Context) error {
+	// In steps, so that a read that waits for a piece gets its turn.
+	for i := range l.spans {
+		if l.hasSpans[i].Load() {
+			continue
+		}
+		j := i + 1
+		for j < len(l.spans) && l.spans[j].off+l.spans[j].len-l.spans[i].off <= maxFetch {
+			j++
+		}
+		if err := l.Fill(ctx, l.spans[i].first, l.spans[j-1].last); err != nil {
+			return err
 		}
 	}
 	return nil

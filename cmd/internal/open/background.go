@@ -7,20 +7,27 @@ import (
 	"github.com/shalefs/shalefs/lazy/cache"
 )
 
+// startPieces fetches what the reads of content need of the pushed indexes, while the
+// tree is merged and mounted, so that the first reads find it here.
+func (img *Image) startPieces() {
+	img.ctx, img.stop = context.WithCancel(context.Background())
+	if img.opt.OneShot || img.pack == nil || img.opt.Prefetch == PrefetchNone {
+		return
+	}
+	ctx := img.ctx
+	img.background.Go(func() {
+		if err := img.pack.Prefetch(ctx); err != nil && ctx.Err() == nil {
+			img.logger.Info("the pushed indexes are fetched piece by piece", "err", err)
+		}
+	})
+}
+
 // startBackground starts what goes on behind an opened image: what is fetched ahead,
 // and the checks of indexes that nothing binds.
 func (img *Image) startBackground() {
-	ctx, stop := context.WithCancel(context.Background())
-	img.stop = stop
+	ctx := img.ctx
 	if img.opt.OneShot {
 		return
-	}
-	if img.pack != nil && img.opt.Prefetch != PrefetchNone {
-		img.background.Go(func() {
-			if err := img.pack.Prefetch(ctx); err != nil && ctx.Err() == nil {
-				img.logger.Info("the pushed indexes are fetched piece by piece", "err", err)
-			}
-		})
 	}
 	switch img.opt.Prefetch {
 	case PrefetchAll:

@@ -30,6 +30,7 @@ type Image struct {
 
 	pack       *share.Pack // of the layers with SourceOurs
 	background sync.WaitGroup
+	ctx        context.Context // of what goes on in the background
 	stop       context.CancelFunc
 }
 
@@ -76,6 +77,7 @@ func Open(ctx context.Context, ref string, opt Options) (_ *Image, err error) {
 	if err := img.openLayers(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Reference, err)
 	}
+	img.startPieces()
 	if err := img.merge(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Reference, err)
 	}
