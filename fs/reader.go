@@ -28,7 +28,8 @@ type LayerContent struct {
 	mu     sync.Mutex
 	sparse map[Ino]sparseExtent // a few, for sparse maps can be long
 
-	seals seals
+	seals     seals
+	foresight *foresight // nil unless Foresee was called
 }
 
 var _ Content = (*LayerContent)(nil)
@@ -45,6 +46,7 @@ func NewContent(t *Tree, readers []index.TarReader, c *cache.Cache) *LayerConten
 
 // Close ends what goes on in the background.
 func (c *LayerContent) Close() error {
+	c.foresight.close()
 	c.seals.close()
 	return nil
 }
@@ -66,6 +68,9 @@ func (c *LayerContent) ReadAt(ctx context.Context, ino Ino, p []byte, off int64)
 	n, err := r.ReadAt(ctx, p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("layer %d: %q at %d: %w", ext.Layer, c.tree.Path(ino), off, err)
+	}
+	if off == 0 {
+		c.foresight.read(ino, ext.Layer, p[:n])
 	}
 	return n, err
 }

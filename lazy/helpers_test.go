@@ -32,6 +32,7 @@ type rigOptions struct {
 	group lazy.Options
 	hook  func(n int, r lazytest.Request) lazytest.Fault
 	cache *cache.Cache
+	trip  time.Duration
 }
 
 func newRig(t testing.TB, opt rigOptions) *rig {
@@ -39,7 +40,7 @@ func newRig(t testing.TB, opt rigOptions) *rig {
 	r := &rig{t: t, layer: lazytest.NewLayer(opt.layer), cache: opt.cache}
 	r.blob = &lazytest.Blob{Layer: r.layer, Hook: opt.hook}
 	r.group = lazy.NewGroup(opt.group)
-	r.Loader = r.group.Loader(r.blob, r.layer, opt.cache, lazy.LoaderOptions{Name: "test"})
+	r.Loader = r.group.Loader(r.blob, r.layer, opt.cache, lazy.LoaderOptions{Name: "test", Trip: opt.trip})
 	t.Cleanup(func() {
 		if err := r.group.Close(); err != nil {
 			t.Error(err)

@@ -41,6 +41,10 @@ const farTrip = 2 * time.Millisecond
 
 func (l *Loader) far() bool { return l.trip.Load() >= int64(farTrip) }
 
+// Far says whether the layer's blob is so far away that it is better to fetch something in
+// vain than to come again.
+func (l *Loader) Far() bool { return l.far() }
+
 // more says which chunks to bring along when these are missing: what of their first span is
 // decoded anyway, the rest of a small file or the beginning of a large one when it is read for
 // the first time, and the rest of the span where that is cheaper than to come again for it.

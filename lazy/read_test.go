@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/shalefs/shalefs/lazy"
 	"github.com/shalefs/shalefs/lazy/cache"
@@ -104,6 +105,45 @@ func TestLocality(t *testing.T) {
 	}
 	if n := len(r.blob.Requests()); n > 2 {
 		t.Errorf("%d requests for the chunks of one span", n)
+	}
+}
+
+// From afar the rest of a span comes along, so that nobody comes again for it.
+func TestRestOfSpan(t *testing.T) {
+	for _, trip := range []time.Duration{0, time.Second} {
+		r := newRig(t, rigOptions{
+			layer: lazytest.LayerOptions{Size: 16 * mib, Keep: true},
+			cache: openCache(t, t.TempDir(), cache.Options{}),
+			trip:  trip,
+		})
+		r.want(3*mib, 100)
+		eventually(t, "the flight is over", func() bool { return r.blob.Open() == 0 })
+		s := r.layer.Span(r.layer.SpanOf(r.layer.ChunkAt(3 * mib)))
+		from := r.layer.Chunk(s.First).Off
+		last := r.layer.Chunk(s.Last - 1)
+		r.want(from, last.Off+int64(last.Len)-from)
+		if n := len(r.blob.Requests()); trip > 0 && n != 1 || trip == 0 && n < 2 {
+			t.Errorf("trip %v: %d requests for one span", trip, n)
+		}
+	}
+}
+
+// Ahead fetches without waiting, and what it fetched is not asked for again.
+func TestAhead(t *testing.T) {
+	r := newRig(t, rigOptions{
+		layer: lazytest.LayerOptions{Size: 16 * mib, Keep: true},
+		cache: openCache(t, t.TempDir(), cache.Options{}),
+	})
+	for _, at := range [][2]int64{{5 * mib, 7 * mib}, {-1, 1}, {16*mib - 1, 20 * mib}, {3, 3}} {
+		r.Ahead(at[0], at[1])
+	}
+	eventually(t, "three flights are over", func() bool { return len(r.blob.Requests()) == 3 && r.blob.Open() == 0 })
+	r.blob.Reset()
+	r.want(5*mib, 2*mib)
+	r.want(0, 1)
+	r.want(16*mib-1, 1)
+	if n := len(r.blob.Requests()); n != 0 {
+		t.Errorf("%d requests for what was fetched ahead", n)
 	}
 }
 

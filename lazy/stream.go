@@ -156,6 +156,32 @@ func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
 	}
 }
 
+// Ahead fetches the bytes [off, end) of the tar stream that are not here, or as many of them as
+// read-ahead may go, before anybody asks for them. It does not wait, and reports nothing.
+func (l *Loader) Ahead(off, end int64) {
+	off, end = max(off, 0), min(end, l.src.Size())
+	if off >= end {
+		return
+	}
+	first := l.src.ChunkAt(off)
+	last := l.src.ChunkAt(min(end, off+l.window(first)) - 1)
+	var chunks []int
+	for c := first; c <= last; c++ {
+		if !l.here(c) {
+			chunks = append(chunks, c)
+		}
+	}
+	if len(chunks) == 0 {
+		return
+	}
+	l.streams.mu.Lock()
+	defer l.streams.mu.Unlock()
+	l.drop(&l.streams.orphans, false)
+	fs := l.send(chunks, ReadAhead)
+	l.count.readAhead.Add(int64(len(fs)))
+	l.streams.orphans.flights = append(l.streams.orphans.flights, fs...)
+}
+
 // piece is where a flight that begins at chunk from ends, at most at to: at the end
 // of a span if possible, so that no span is decoded twice.
 func (l *Loader) piece(from, to int) int {

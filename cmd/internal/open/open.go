@@ -140,6 +140,9 @@ func (img *Image) merge(ctx context.Context) error {
 		return err
 	}
 	img.Content = fs.NewContent(img.Tree, readers, img.Cache)
+	if !img.opt.OneShot && img.opt.Prefetch != PrefetchNone {
+		img.Content.Foresee()
+	}
 	return nil
 }
 
