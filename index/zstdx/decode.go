@@ -19,6 +19,13 @@ var spanDecoders = sync.Pool{New: func() any {
 	return &spanDecoder{dec: newDecoder(), in: newInput()}
 }}
 
+const (
+	// keepSpace is the largest history that a decoder in the pool keeps: a window at the default
+	// level. Histories have a multiple of spaceStep, in bytes.
+	keepSpace = 9 << 20
+	spaceStep = 1 << 20
+)
+
 // Decode implements codec.Codec. Its memory is the unpacked window of the checkpoint,
 // n decoded bytes or the frame's window, whichever is less, and a constant.
 func (c zstdCodec) Decode(ctx context.Context, cp codec.Checkpoint, r io.Reader, n int64, emit func(p []byte) error) error {
@@ -41,8 +48,9 @@ func (e sinkError) Error() string { return e.err.Error() }
 func (s *spanDecoder) release() {
 	s.in.r = nil
 	s.dec.far = nil
-	putBuffer(s.dec.hist.buf)
-	s.dec.hist.buf = nil
+	if cap(s.dec.hist.buf) > keepSpace {
+		s.dec.hist.buf = nil
+	}
 	spanDecoders.Put(s)
 }
 
@@ -103,10 +111,9 @@ func (s *spanDecoder) space(out, n int64) {
 	h.reset(out, int(min(s.dec.frame.window, n)))
 	need := min(h.most+2*blockSpace, int(min(n, 1<<40))+2*blockSpace)
 	if cap(h.buf) < need {
-		putBuffer(h.buf)
-		h.buf = getBuffer(need)
+		h.buf = make([]byte, (need+spaceStep-1)/spaceStep*spaceStep)
 	}
-	h.buf = h.buf[:need] // what is used again sooner is nearer
+	h.buf = h.buf[:need]
 }
 
 // frame decodes blocks to the end of the frame or of the n bytes, and returns how

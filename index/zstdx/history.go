@@ -40,11 +40,10 @@ func (h *history) room() {
 // grow moves what is readable to the front of a larger buffer.
 func (h *history) grow(n int) {
 	keep := h.avail()
-	buf := getBuffer(max(n, keep+blockSpace))
+	buf := make([]byte, max(n, keep+blockSpace))
 	a, b := h.tail(keep)
 	copy(buf[copy(buf, a):], b)
-	putBuffer(h.buf)
-	h.buf, h.cur, h.prev = buf[:max(n, keep+blockSpace)], keep, 0
+	h.buf, h.cur, h.prev = buf, keep, 0
 }
 
 // avail is how many bytes can be read back.

@@ -57,12 +57,6 @@ func newScanner(ctx context.Context, r io.Reader, opt codec.ScanOptions, sink co
 func (s *scanner) close() {
 	s.in.r = nil
 	inputs.Put(s.in)
-	putBuffer(s.dec.hist.buf)
-	s.dec.hist.buf = nil
-	if s.fin.proof != nil {
-		putBuffer(s.fin.proof.hist.buf)
-		s.fin.proof.hist.buf = nil
-	}
 }
 
 // run scans to the end of the stream.
