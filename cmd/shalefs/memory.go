@@ -9,10 +9,11 @@ import (
 // What a mount holds for long is the tree and tables: some MiB, for a million files some
 // 70. What it needs while it decodes comes and goes, and the runtime would keep room for
 // the peak. So the heap may grow by memoryRoom over what it held when the mount appeared before
-// the collector works harder, and when a mount falls idle, free memory goes back to
+// the collector works harder (it must be more than what decoders need at a time: with less the
+// collector never rests, and empties the pools as fast as they are filled), and when a mount falls idle, free memory goes back to
 // the system, and so do the pages of mapped layer indexes.
 const (
-	memoryRoom = 16 << 20 // bytes
+	memoryRoom = 64 << 20 // bytes
 	idleCheck  = 500 * time.Millisecond
 )
 
