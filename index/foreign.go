@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 
+	"github.com/shalefs/shalefs/index/codec"
 	"github.com/shalefs/shalefs/index/foreign"
 	"github.com/shalefs/shalefs/index/gzipx"
 	"github.com/shalefs/shalefs/index/tarx"
@@ -45,10 +46,11 @@ func FromForeign(blob layout.Blob, format string, x *foreign.Index) ([]byte, err
 		err = f.pieces()
 	case format == "tar":
 		h.flags |= flagRaw
-		if x.Size != blob.Size() {
+		if x.Size > blob.Size() {
 			return nil, fmt.Errorf("%w: tar of %d bytes in a blob of %d", layout.ErrInvalid, x.Size, blob.Size())
 		}
-		f.segment(0, x.Size, 0)
+		f.t.TarSize = blob.Size() // what follows the tar's end is its too
+		f.cut(func(off, end int64) { f.segment(off, end, 0) })
 	case format == "gzip":
 		err = f.seeks()
 	default:
@@ -131,11 +133,11 @@ func (f *foreignBuilder) gap(off, end int64) error {
 // seeks makes spans of the places in a deflate stream.
 func (f *foreignBuilder) seeks() error {
 	seeks := f.x.Seeks
-	if len(seeks) == 0 || seeks[0].Out != 0 {
+	if len(seeks) == 0 || seeks[0].Out != 0 || seeks[0].Bit != 0 {
 		return fmt.Errorf("%w: no place at the start", layout.ErrInvalid)
 	}
 	for _, s := range seeks {
-		cp, err := gzipx.BlockAt(s.Out, s.In, s.Bit, s.Window)
+		cp, err := placeAt(s)
 		if err != nil {
 			return fmt.Errorf("%w: place at %d: %w", layout.ErrInvalid, s.Out, err)
 		}
@@ -159,6 +161,16 @@ func (f *foreignBuilder) seeks() error {
 	return nil
 }
 
+// placeAt makes a checkpoint of a place. The layer's first byte is the header of a gzip member, any
+// other place that of a block.
+func placeAt(s foreign.Seek) (codec.Checkpoint, error) {
+	if s.In > 0 {
+		return gzipx.BlockAt(s.Out, s.In, s.Bit, s.Window)
+	}
+	state, err := pieceDecoders["gzip"+piecesSuffix].start()
+	return codec.Checkpoint{State: state}, err
+}
+
 // cut yields segments as a pass would make them.
 func (f *foreignBuilder) cut(segment func(off, end int64)) {
 	at := int64(0)
@@ -173,7 +185,7 @@ func (f *foreignBuilder) cut(segment func(off, end int64)) {
 		segment(e.Off, e.Off+e.Stored)
 		at = e.Off + e.Stored
 	}
-	if at < f.x.Size {
-		segment(at, f.x.Size)
+	if at < f.t.TarSize {
+		segment(at, f.t.TarSize)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/shalefs/shalefs/lazy"
 )
 
-// A Layer is an open layer index. It is immutable and safe for concurrent use.
+// A Layer is an open layer index. It is immutable, but for being bound, and safe for concurrent use.
 // It implements lazy.Source.
 type Layer struct {
 	h header
@@ -29,6 +29,7 @@ type Layer struct {
 	fill            Filler // nil when all of the file is here
 	bound           atomic.Bool
 	ours            atomic.Pointer[Layer] // lends its digests, see BindTo
+	witness         witness
 	close           func() error
 	mapped          bool // b is a map of a file
 }
@@ -250,22 +251,35 @@ func (l *Layer) Bound() bool { return l.bound.Load() }
 func (l *Layer) Bind() { l.bound.Store(true) }
 
 // BindTo records that the index was compared (Compare) with one that was built here
-// from the layer. If it has no digests, as one from a walk, and cuts the same
-// chunks, it uses those of ours from now on, which must stay open.
-func (l *Layer) BindTo(ours *Layer) {
+// from the layer. If it has no digests, as one from a walk or a ztoc, and cuts the same
+// chunks, it uses those of ours from now on, which must stay open, and what was read through it
+// before is compared with them. Errors: ErrDiffer if that was something else; the
+// layer is not bound then.
+func (l *Layer) BindTo(ours *Layer) error {
 	if !l.HasDigests() && ours.HasDigests() && sameChunks(l, ours) {
-		l.ours.Store(ours)
+		if err := l.lend(ours); err != nil {
+			return err
+		}
 	}
 	l.Bind()
+	return nil
 }
 
-// sameChunks says whether two layers have the same chunks at the same places.
+// sameChunks says whether two layers have the same chunks at the same places. Another program's
+// index may leave out what follows the tar's end (zeros, up to a record's length), and so
+// the end of the last chunk, and more chunks.
 func sameChunks(a, b *Layer) bool {
-	if a.h.tarSize != b.h.tarSize || a.h.segments != b.h.segments || a.h.flags&flagStandIn != 0 {
+	shorter := a.Foreign() && a.h.tarSize < b.h.tarSize
+	if a.h.flags&flagStandIn != 0 || !shorter && (a.h.tarSize != b.h.tarSize || a.h.segments != b.h.segments) || a.h.segments > b.h.segments {
 		return false
 	}
-	for i := range int(a.h.segments) {
-		if a.segment(i).off != b.segment(i).off {
+	for i := range int(b.h.segments) {
+		switch off := b.segment(i).off; {
+		case i >= int(a.h.segments):
+			if off < a.h.tarSize {
+				return false
+			}
+		case off != a.segment(i).off:
 			return false
 		}
 	}

@@ -210,13 +210,16 @@ func (l *Layer) checkpoint(span int) (cp codec.Checkpoint, err error) {
 }
 
 // Check compares a chunk's bytes with its digest. Where the index has no digests it
-// is nil. Errors: *SumError, which wraps lazy.ErrCorrupt; those of Prepare.
+// remembers them for BindTo, if that may come. Errors: *SumError, which wraps lazy.ErrCorrupt; those of Prepare.
 func (l *Layer) Check(ctx context.Context, chunk int, p []byte) error {
 	if o := l.ours.Load(); o != nil {
-		return o.Check(ctx, chunk, p)
+		return l.checkLent(o, chunk, p)
 	}
 	if !l.digests() {
-		return nil
+		if l.Bound() || l.h.flags&flagStandIn != 0 {
+			return nil
+		}
+		return l.vouch(chunk, p)
 	}
 	span := l.SpanOf(chunk)
 	if err := l.Prepare(ctx, span, span+1); err != nil {
@@ -241,6 +244,9 @@ func (l *Layer) Check(ctx context.Context, chunk int, p []byte) error {
 // of its content, another under the diffID. ok is false where neither is known.
 func (l *Layer) Object(chunk int) (key cache.Key, size, off int64, ok bool) {
 	if o := l.ours.Load(); o != nil {
+		if l.Chunk(chunk).Len != o.Chunk(chunk).Len {
+			return cache.Key{}, 0, 0, false
+		}
 		return o.Object(chunk)
 	}
 	if !l.digests() || l.h.diff == "" {

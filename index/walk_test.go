@@ -37,7 +37,9 @@ func TestFromWalk(t *testing.T) {
 		t.Error(err)
 	}
 	// DIG-15: once it is bound, what is read is checked.
-	l.BindTo(ours)
+	if err := l.BindTo(ours); err != nil {
+		t.Error(err)
+	}
 	if !l.Bound() || !l.HasDigests() {
 		t.Errorf("bound %v, digests %v", l.Bound(), l.HasDigests())
 	}

@@ -111,9 +111,11 @@ func (img *Image) bind(ctx context.Context, l *Layer, blob layout.Blob) error {
 			err = index.Compare(l.Index, ours)
 		}
 	}
+	if err == nil {
+		err = l.Index.BindTo(ours)
+	}
 	switch {
 	case err == nil:
-		l.Index.BindTo(ours)
 		if err := img.Cache.PutDoc("index", docName(l.Descriptor.Digest), b); err != nil {
 			img.logger.Warn("the index is not kept in the cache", "layer", l.Descriptor.Digest, "err", err)
 		}

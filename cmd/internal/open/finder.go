@@ -74,7 +74,7 @@ func (f *finder) sources(l *Layer) []func(context.Context, *Layer) (bool, error)
 	case f.opt.IndexDigest != "":
 		return list{f.ours}
 	case f.borrows(l):
-		return list{f.ours, f.toc, f.soci, f.walk}
+		return list{f.ours, f.boundTOC, f.soci, f.walk}
 	}
 	return list{f.boundTOC}
 }
@@ -133,7 +133,7 @@ func (f *finder) discover(ctx context.Context) error {
 	return nil
 }
 
-// toc takes the index from the table of contents inside the layer.
+// toc takes the index from the table of contents inside the layer, whose digest the manifest has.
 func (f *finder) toc(ctx context.Context, l *Layer) (bool, error) {
 	b, bound, err := index.FromTOC(ctx, l.blob, l.Descriptor.Annotations)
 	if err != nil {
@@ -142,7 +142,8 @@ func (f *finder) toc(ctx context.Context, l *Layer) (bool, error) {
 	return f.borrow(l, b, SourceTOC, bound), nil
 }
 
-// boundTOC is toc for those that the manifest binds.
+// boundTOC is toc for those that the manifest binds. Others are not used: their contents are
+// checked by digests that come from where the contents come from.
 func (f *finder) boundTOC(ctx context.Context, l *Layer) (bool, error) {
 	if !bindsTOC(l.Descriptor.Annotations) {
 		return false, nil
