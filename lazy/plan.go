@@ -76,21 +76,16 @@ func (l *Loader) more(missing []int, fileEnd int64, first bool) []int {
 // are missing, the last of which is last. To come again means to fetch and decode the span from
 // its start. From afar that is what counts: the rest comes along if it is no longer than what would be
 // fetched twice, or not worth a trip. Nearby the decoding counts, so it takes a second miss in
-// the region. Where nothing is left to fetch, since the ends of the chunks are not known yet or the same,
-// it comes in any case.
+// the region.
 func (l *Loader) finish(last, end, e, n int) bool {
 	region := last / regionChunks
 	l.mu.Lock()
 	heat := l.heat[region]
 	l.heat[region]++
 	l.mu.Unlock()
-	upTo := l.src.InEnd(end - 1)
-	rest := l.src.InEnd(e-1) - upTo
-	if rest <= 0 {
-		return true
-	}
 	if l.far() {
-		return rest <= max(tripBytes, upTo-l.src.Span(l.src.SpanOf(end-1)).In)
+		upTo := l.src.InEnd(end - 1)
+		return l.src.InEnd(e-1)-upTo <= max(tripBytes, upTo-l.src.Span(l.src.SpanOf(end-1)).In)
 	}
 	return (heat >= heatSpan || n >= largeMiss) && e-end <= longSpan
 }
