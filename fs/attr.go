@@ -30,6 +30,14 @@ type Attr struct {
 // Kind is the kind of an inode: never Hardlink, Whiteout or Opaque.
 func (t *Tree) Kind(ino Ino) tarx.Kind { return t.rec(ino).kind() }
 
+// Size is the size of a regular file in bytes, holes included; 0 for anything else.
+func (t *Tree) Size(ino Ino) int64 {
+	if r := t.rec(ino); r.kind() == tarx.Regular {
+		return r.size
+	}
+	return 0
+}
+
 // Attr returns the attributes of an inode.
 func (t *Tree) Attr(ino Ino) Attr {
 	r := t.rec(ino)

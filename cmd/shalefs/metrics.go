@@ -36,7 +36,7 @@ func newMeters(img *open.Image) *meters {
 			Name: "shalefs_fuse_errors_total", Help: "FUSE operations that returned an error.",
 		}, []string{"operation", "errno"}),
 		read: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "shalefs_fuse_read_bytes_total", Help: "Bytes returned to FUSE reads.",
+			Name: "shalefs_fuse_read_bytes_total", Help: "Bytes of files given to the kernel: by FUSE reads, and pushed before them (NOTIFY_STORE).",
 		}),
 	}
 	m.registry.MustRegister(m.ops, m.failures, m.read, newImageCollector(img),

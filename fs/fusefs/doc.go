@@ -13,6 +13,9 @@
 // attributes, symlink targets, directory listings and pages, for hours. A warm walk of the
 // tree asks nothing of this process.
 //
+// What is left is the first read of each of many small files. Who reads them in the order of
+// the listing is given the next ones before asking: see ahead.
+//
 // # What it must get right
 //
 // A place in a listing is the number of a child, so telldir and seekdir work for ever.

@@ -26,6 +26,7 @@ type rawFS struct {
 
 	entryValid, entryNsec uint64
 	handles               handleTable
+	ahead                 ahead
 }
 
 var _ fuse.RawFileSystem = (*rawFS)(nil)
@@ -39,6 +40,7 @@ func newRawFS(t *fs.Tree, c fs.Content, opt Options) *rawFS {
 		stop:       make(chan struct{}),
 	}
 	r.handles.init(c, opt)
+	r.ahead.init(r, c)
 	return r
 }
 
@@ -47,13 +49,22 @@ func (r *rawFS) String() string { return "shalefs" }
 // Init is called with the first request.
 func (r *rawFS) Init(s *fuse.Server) {
 	r.handles.start(s, s.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH != 0)
+	r.ahead.start(s)
 }
 
 // OnUnmount is called after the last request.
-func (r *rawFS) OnUnmount() { r.handles.closeAll() }
+func (r *rawFS) OnUnmount() {
+	r.ahead.close()
+	r.handles.closeAll()
+}
 
 // stopReads ends the reads in flight, and every later one.
-func (r *rawFS) stopReads() { r.stopOnce.Do(func() { close(r.stop) }) }
+func (r *rawFS) stopReads() {
+	r.stopOnce.Do(func() {
+		close(r.stop)
+		r.ahead.cancel()
+	})
+}
 
 // begin starts the clock of an operation, if anybody looks at it.
 func (r *rawFS) begin() time.Time {

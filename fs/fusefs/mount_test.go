@@ -89,7 +89,7 @@ type counter struct {
 
 var countedOps = []string{
 	"LOOKUP", "GETATTR", "READDIR", "READDIRPLUS", "READLINK", "OPEN", "RELEASE", "OPENDIR", "READ",
-	"STATFS", "GETXATTR", "LISTXATTR", "LSEEK",
+	"STATFS", "GETXATTR", "LISTXATTR", "LSEEK", "NOTIFY_STORE",
 }
 
 func newCounter() *counter {

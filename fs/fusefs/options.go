@@ -57,7 +57,8 @@ type Options struct {
 // Metrics hears of operations. It may be called from several goroutines, and must be quick.
 type Metrics interface {
 	// Op reports one operation: its name in capitals as the protocol has it, how long
-	// it took, the bytes it returned to a READ, and 0 or the error.
+	// it took, the bytes of files that it gave to the kernel, and 0 or the error. READ gives
+	// some, and NOTIFY_STORE, which is no request but what was pushed before one.
 	Op(name string, took time.Duration, bytes int, errno syscall.Errno)
 }
 

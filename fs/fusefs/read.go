@@ -25,6 +25,9 @@ func (r *rawFS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.
 	ctx.finish()
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
+		if int64(in.Offset)+int64(n) == r.tree.Size(ino) {
+			r.ahead.read(ino)
+		}
 		return fuse.ReadResultData(buf[:n]), r.end("READ", start, n, fuse.OK)
 	case ctx.stopped():
 		return nil, r.end("READ", start, 0, fuse.EIO)

@@ -35,7 +35,9 @@ func (r *rawFS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryLi
 // ReadDirPlus lists names with attributes, and so saves a LOOKUP of each.
 func (r *rawFS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	start := r.begin()
-	return r.end("READDIRPLUS", start, 0, r.list(in, func(e fuse.DirEntry, dot bool) bool {
+	some := false
+	st := r.list(in, func(e fuse.DirEntry, dot bool) bool {
+		some = true
 		entry := out.AddDirLookupEntry(e)
 		if entry == nil {
 			return false
@@ -44,7 +46,11 @@ func (r *rawFS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEnt
 			r.entry(fs.Ino(e.Ino), entry)
 		}
 		return true
-	}))
+	})
+	if !some && st == fuse.OK { // the kernel has heard of all that are in it
+		r.ahead.listed(fs.Ino(in.NodeId))
+	}
+	return r.end("READDIRPLUS", start, 0, st)
 }
 
 // list calls add for the entries from the place in.Offset on, until it returns false.
