@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/layout"
@@ -43,6 +44,9 @@ func Compare(theirs, ours *Layer) error {
 		if standIn {
 			a.Off = b.Off
 		}
+		if theirs.Foreign() && a.MTimeNano == 0 && a.MTime == b.MTime+int64(b.MTimeNano/5e8) {
+			a.MTime = b.MTime // rounded, as eStargz has it
+		}
 		if theirs.Foreign() && a.MTimeNano == 0 {
 			a.MTimeNano = b.MTimeNano
 		}
@@ -54,7 +58,7 @@ func Compare(theirs, ours *Layer) error {
 }
 
 func compareChunks(theirs, ours *Layer) error {
-	if !theirs.digests() && ours.digests() && theirs.h.flags&flagStandIn == 0 && !sameChunks(theirs, ours) {
+	if !theirs.digests() && ours.digests() && !strings.HasSuffix(theirs.h.format, piecesSuffix) && !sameChunks(theirs, ours) {
 		return fmt.Errorf("%w: it cuts the tar in another way", ErrDiffer)
 	}
 	if !theirs.digests() || !ours.digests() {
