@@ -11,7 +11,8 @@
 // What is missing is fetched in flights. A flight is one range of the blob, decoded while
 // it arrives; it covers the spans of neighbouring missing chunks, and ends with the last
 // byte that the last wanted chunk needs. Every chunk that it decodes is checked, kept,
-// and handed at once to whoever waits for it. There is never more than one
+// and handed at once to whoever waits for it; those on the way to one that somebody waits
+// for come after it. There is never more than one
 // flight that is to bring a chunk: later readers join it. A flight does not belong to
 // the reader who started it: it ends early only when its last reader has left.
 //

@@ -232,6 +232,9 @@ func (r *reading) span(ctx context.Context, s, until int, t *tape) error {
 	a := assembly{r: r, ctx: ctx, span: s, next: l.src.Span(s).First, until: until}
 	defer a.drop()
 	err := l.src.Decode(ctx, s, until, t, a.write)
+	if a.err == nil && ctx.Err() == nil {
+		a.err = a.flush()
+	}
 	switch {
 	case a.err != nil:
 		return a.err
@@ -273,76 +276,6 @@ func (r *reading) giveUp(c int, err error) {
 	l.end(p, nil, err)
 	l.mu.Unlock()
 	l.g.opt.Logger.Error("layer content is corrupt", "layer", l.name, "offset", l.src.Chunk(c).Off, "error", err)
-}
-
-// An assembly puts the decoded bytes of a span together into chunks.
-type assembly struct {
-	r     *reading
-	ctx   context.Context // of the reading, for the calls that the decoder makes
-	span  int
-	next  int // the chunk that is being filled
-	until int
-	x     *buf
-	n     int   // bytes of it that are there
-	err   error // why write failed
-}
-
-var errEnough = errors.New("no more bytes are wanted")
-
-func (a *assembly) write(p []byte) error {
-	l := a.r.f.l
-	for len(p) > 0 {
-		if a.next >= a.until {
-			return errEnough
-		}
-		if a.x == nil {
-			a.x = newBuf(l.src.Chunk(a.next).Len)
-		}
-		k := copy(a.x.b[a.n:], p)
-		a.n += k
-		p = p[k:]
-		if a.n == len(a.x.b) {
-			if a.err = a.full(); a.err != nil {
-				return a.err
-			}
-		}
-	}
-	return nil
-}
-
-func (a *assembly) drop() {
-	if a.x != nil {
-		a.x.free()
-		a.x = nil
-	}
-}
-
-// full takes care of a chunk that is complete.
-func (a *assembly) full() error {
-	l, c := a.r.f.l, a.next
-	defer func() { a.drop(); a.n = 0; a.next++ }()
-	if err := a.ctx.Err(); err != nil {
-		return context.Cause(a.ctx)
-	}
-	a.r.w.progress()
-	err := l.src.Check(a.ctx, c, a.x.b)
-	if err == nil {
-		l.count.decoded.Add(int64(len(a.x.b)))
-		l.arrived(c, a.x)
-		l.g.sched.yield(a.ctx, a.r.f.t)
-		a.r.w.progress()
-		return nil
-	}
-	err = fmt.Errorf("layer %s: chunk at offset %d: %w", l.name, l.src.Chunk(c).Off, err)
-	if !errors.Is(err, ErrCorrupt) {
-		return err
-	}
-	l.count.corrupt.Add(1)
-	if !a.r.stubborn {
-		return &damaged{a.span, err}
-	}
-	a.r.giveUp(c, err)
-	return nil
 }
 
 // arrived hands a checked chunk to those who wait, and keeps it: on disk, and also in

@@ -34,7 +34,8 @@ type flight struct {
 	done   chan struct{} // closed when it is over
 	err    error         // why it failed, once it is over
 
-	refs int // waiters for chunks that are not there yet, and its owner, if it has one
+	waiters int  // for chunks that are not there yet
+	owned   bool // it was sent, and who did that still wants it
 }
 
 // errLeft is why a flight ends that nobody waits for.
@@ -137,7 +138,7 @@ func (l *Loader) board(chunks, more []int, class Class) []seat {
 	}
 	for _, s := range seats {
 		if f := s.p.f; f != nil && !s.p.ended {
-			f.refs++
+			f.waiters++
 			if class == Foreground {
 				l.g.sched.promote(f.t)
 			}
@@ -200,7 +201,7 @@ func (l *Loader) send(chunks []int, class Class) []*flight {
 	var fs []*flight
 	for _, run := range l.cut(fresh) {
 		f := l.start(run, class)
-		f.refs = 1
+		f.owned = true
 		fs = append(fs, f)
 	}
 	return fs
@@ -210,7 +211,8 @@ func (l *Loader) send(chunks []int, class Class) []*flight {
 func (l *Loader) disown(f *flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f.refs--; f.refs == 0 {
+	f.owned = false
+	if f.waiters == 0 {
 		l.abandon(f)
 	}
 }
@@ -235,7 +237,7 @@ func (l *Loader) leave(seats []seat) {
 		}
 		s.left = true
 		if f := s.p.f; f != nil && !s.p.ended {
-			if f.refs--; f.refs == 0 {
+			if f.waiters--; f.waiters == 0 && !f.owned {
 				l.abandon(f)
 			}
 		}
@@ -264,7 +266,7 @@ func (l *Loader) end(p *pend, x *buf, err error) {
 	if x != nil {
 		x.hold()
 	}
-	p.f.refs -= p.refs - 1 // these do not wait any more
+	p.f.waiters -= p.refs - 1 // these do not wait any more
 	close(p.done)
 	if err != nil {
 		l.clearPend(p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -68,6 +69,7 @@ type Group struct {
 	opt    Options
 	sched  *sched
 	mem    *memory
+	held   atomic.Int64    // bytes of chunks that assemblies hold
 	ctx    context.Context // ends with the group; flights live in it
 	cancel context.CancelCauseFunc
 
