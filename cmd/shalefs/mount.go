@@ -175,6 +175,7 @@ func (m *mountCmd) serve(ctx context.Context, img *open.Image, ref, dir string, 
 	if err != nil {
 		return mountError(mountHint(err), err)
 	}
+	img.OnRefuted(srv.DropCached)
 	started := time.Now()
 	err = m.whileMounted(ctx, img, srv, meters, control.Record{
 		Dir: srv.Dir(), Reference: ref, Digest: img.Meta.Descriptor.Digest.String(),

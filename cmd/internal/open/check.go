@@ -124,9 +124,16 @@ func (img *Image) bind(ctx context.Context, l *Layer, blob layout.Blob) error {
 		img.logger.Error("a layer is refused: its index does not tell the truth", "layer", l.Descriptor.Digest, "index", l.Source, "err", err)
 		l.Loader.Fail(fmt.Errorf("layer %s was refuted: %w: %w", l.Descriptor.Digest, lazy.ErrCorrupt, err))
 		f.refuse(l, err)
+		if drop := img.onRefuted.Load(); drop != nil {
+			(*drop)()
+		}
 	}
 	return err
 }
+
+// OnRefuted has f called when a layer was failed, before anybody is told: bytes of it that are kept
+// elsewhere are to be dropped.
+func (img *Image) OnRefuted(f func()) { img.onRefuted.Store(&f) }
 
 // A yielding blob waits before each piece until no reader of the image waits.
 type yielding struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
@@ -32,6 +33,8 @@ type Image struct {
 	background sync.WaitGroup
 	ctx        context.Context // of what goes on in the background
 	stop       context.CancelFunc
+
+	onRefuted atomic.Pointer[func()]
 }
 
 // A Layer is one layer of an opened image.
