@@ -8,14 +8,15 @@
 GO      ?= go
 IMAGES  ?= $(CURDIR)/.cache/images
 PEERS   ?= $(CURDIR)/.cache/bin
+CORPUS  ?= $(CURDIR)/.cache/decodecorpus
 FUZZ    ?= 10s
 SOAK    ?= 10m
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-PACKAGES := fuse3 umoci skopeo buildah mmdebstrap busybox-static pigz zstd libdeflate-tools isal attr jq curl ca-certificates
+PACKAGES := fuse3 umoci skopeo buildah mmdebstrap busybox-static pigz zstd libdeflate-tools isal attr jq curl ca-certificates gcc libc6-dev zlib1g-dev make dpkg-dev xz-utils
 
 export CGO_ENABLED ?= 1
 
-.PHONY: help build demo test tools peers images vet unit matrix lifecycle e2e lint fuzz soak bench golden docs checklist clean
+.PHONY: help build demo test tools peers images corpus vet unit matrix lifecycle e2e lint fuzz soak bench golden docs checklist clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -26,18 +27,21 @@ build: ## build ./shalefs
 demo: build ## mount the image of testdata/demo, look around, unmount
 	@sh testdata/demo/demo.sh ./shalefs
 
-test: tools peers images vet unit matrix lifecycle e2e checklist ## everything: all tests, with the tools and images they need
+test: tools peers images corpus vet unit matrix lifecycle e2e checklist ## everything: all tests, with the tools and images they need
 	@echo "make test: all passed"
 
 tools: ## install the Debian packages the tests use (root only; others must have them)
 	@sh testdata/tools.sh $(PACKAGES)
 
-peers: ## build the registries and programs that tests compare with
+peers: tools ## build the registries and programs that tests compare with
 	@sh testdata/peers/build.sh "$(PEERS)"
 
 images: tools ## make the Debian images of the end-to-end tests (root only)
 	@if [ "$$(id -u)" = 0 ]; then sh testdata/images/debian.sh "$(IMAGES)" numpy && sh testdata/images/forms.sh "$(IMAGES)" numpy; \
 	else echo "make images: not root: the Debian images and the tests that need them are left out"; fi
+
+corpus: tools ## make the streams of zstd's own torture generator (root only)
+	@if [ "$$(id -u)" = 0 ]; then sh index/zstdx/testdata/decodecorpus.sh "$(CORPUS)" 200; fi
 
 vet:
 	$(GO) vet ./...
@@ -45,7 +49,8 @@ vet:
 unit: ## all packages, with the race detector
 	SHALEFS_PEERS="$(PEERS)" SHALEFS_REQUIRE_FUSE="$(REQUIRE_FUSE)" $(GO) test -race -timeout 20m -skip '^Test(E2E|Lifecycle)' $$($(GO) list ./... | grep -v /index/matrix)
 
-matrix: tools ## every encoder, every span, compared with sequential decompression
+matrix: tools corpus ## every encoder, every span, compared with sequential decompression
+	SHALEFS_DECODECORPUS="$(CORPUS)" SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -run '^TestDecodecorpus$$' ./index/zstdx
 	SHALEFS_IMAGES="$(IMAGES)" SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -timeout 20m ./index/matrix
 
 lifecycle: ## mounts that are killed, orphaned, cut off
