@@ -41,7 +41,8 @@ images: tools ## make the Debian images of the end-to-end tests (root only)
 	else echo "make images: not root: the Debian images and the tests that need them are left out"; fi
 
 corpus: tools ## make the streams of zstd's own torture generator (root only)
-	@if [ "$$(id -u)" = 0 ]; then sh index/zstdx/testdata/decodecorpus.sh "$(CORPUS)" 200; fi
+	@if [ "$$(id -u)" = 0 ]; then sh index/zstdx/testdata/decodecorpus.sh "$(CORPUS)" 100 || \
+	echo "make corpus: WARNING: zstd's source package cannot be had: its streams are left out" >&2; fi
 
 vet:
 	$(GO) vet ./...
@@ -50,7 +51,7 @@ unit: ## all packages, with the race detector
 	SHALEFS_PEERS="$(PEERS)" SHALEFS_REQUIRE_FUSE="$(REQUIRE_FUSE)" $(GO) test -race -timeout 20m -skip '^Test(E2E|Lifecycle)' $$($(GO) list ./... | grep -v /index/matrix)
 
 matrix: tools corpus ## every encoder, every span, compared with sequential decompression
-	SHALEFS_DECODECORPUS="$(CORPUS)" SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -run '^TestDecodecorpus$$' ./index/zstdx
+	SHALEFS_DECODECORPUS="$(CORPUS)" SHALEFS_REQUIRE_TOOLS="$$(ls "$(CORPUS)/made" 2>/dev/null)" $(GO) test -run '^TestDecodecorpus$$' ./index/zstdx
 	SHALEFS_IMAGES="$(IMAGES)" SHALEFS_REQUIRE_TOOLS="$(REQUIRE_TOOLS)" $(GO) test -timeout 20m ./index/matrix
 
 lifecycle: ## mounts that are killed, orphaned, cut off

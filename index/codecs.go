@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	digest "github.com/opencontainers/go-digest"
 
@@ -45,5 +47,6 @@ func codecOf(name string) (codec.Codec, error) {
 
 // tarKey is the key of one part of a tar stream, given its diffID.
 func tarKey(diffID digest.Digest, part int64) cache.Key {
-	return cache.Key{Kind: "tar", Name: fmt.Sprintf("%s-%s-%05d", diffID.Algorithm(), diffID.Encoded(), part)}
+	n := strconv.FormatInt(part, 10) // each chunk that is read asks for this
+	return cache.Key{Kind: "tar", Name: strings.Replace(string(diffID), ":", "-", 1) + "-" + "00000"[min(5, len(n)):] + n}
 }

@@ -99,6 +99,10 @@ func (g *Group) Close() error {
 	return nil
 }
 
+// Release lets go of the decoded chunks in memory: those that are wanted again come from
+// the cache, or from the blob.
+func (g *Group) Release() { g.mem.clear() }
+
 // Stats adds up the counters of the group's loaders.
 func (g *Group) Stats() Stats {
 	g.mu.Lock()

@@ -112,9 +112,7 @@ func (l *Loader) watch(key uint64, off int64, n int, fileEnd int64) {
 
 // follow advances one stream, and sends flights for what its window has new. The window
 // is as wide as what was read in sequence, and later four times as wide, so what is
-// fetched in vain is in proportion to what was of use. Importing numpy and scipy from a Debian image takes 64
-// requests and 44 MB so, where the spans that are touched have 38 MB at least. The caller
-// holds l.streams.mu.
+// fetched in vain is in proportion to what was of use. The caller holds l.streams.mu.
 func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
 	s, old := l.streams.find(key, first, last)
 	for _, o := range old {

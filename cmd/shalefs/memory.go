@@ -11,7 +11,7 @@ import (
 // the peak. So the heap may grow by memoryRoom over what it held when the mount appeared before
 // the collector works harder (it must be more than what decoders need at a time: with less the
 // collector never rests, and empties the pools as fast as they are filled), and when a mount falls idle, free memory goes back to
-// the system, and so do the pages of mapped layer indexes.
+// the system, and so do decoded chunks and the pages of mapped layer indexes.
 const (
 	memoryRoom = 64 << 20 // bytes
 	idleCheck  = 500 * time.Millisecond
@@ -40,10 +40,10 @@ func keepSmall(busy func() int64, release func(), stop <-chan struct{}) {
 			continue
 		}
 		trimmed = true
+		release()
 		// Pools give up their content at the second collection.
 		debug.FreeOSMemory()
 		debug.FreeOSMemory()
-		release()
 	}
 }
 

@@ -231,7 +231,7 @@ func (m *mountCmd) whileMounted(ctx context.Context, img *open.Image, srv *fusef
 	}
 	idle := make(chan struct{})
 	defer close(idle)
-	go keepSmall(meters.count, img.Tree.Release, idle)
+	go keepSmall(meters.count, img.Release, idle)
 	img.Logger().Info("mounted", "reference", rec.Reference, "digest", rec.Digest, "dir", rec.Dir, "inodes", img.Tree.NumInodes())
 	select {
 	case <-srv.Done():

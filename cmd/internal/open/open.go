@@ -178,6 +178,12 @@ func (img *Image) Each() []*Layer {
 	return out
 }
 
+// Release gives back memory that is not needed while nobody reads.
+func (img *Image) Release() {
+	img.Group.Release()
+	img.Tree.Release()
+}
+
 // Close ends the background work, closes the loaders, the indexes, the store and the cache.
 func (img *Image) Close() error {
 	if img.stop != nil {
