@@ -18,18 +18,15 @@ import (
 type presentContent struct {
 	shalefs.Content
 	away  atomic.Bool
-	stuck chan struct{} // if not nil, it never answers while this is open
+	stuck atomic.Bool // it does not answer
 	asked atomic.Int64
 }
 
 func (c *presentContent) ReadPresent(ctx context.Context, ino shalefs.Ino, p []byte) bool {
 	c.asked.Add(1)
-	if c.stuck != nil {
-		select {
-		case <-c.stuck:
-		case <-ctx.Done():
-			return false
-		}
+	if c.stuck.Load() {
+		<-ctx.Done()
+		return false
 	}
 	if c.away.Load() {
 		return false
@@ -198,7 +195,7 @@ func TestAheadLarge(t *testing.T) {
 // A push that hangs keeps neither readers nor the end of the mount waiting.
 func TestAheadStuck(t *testing.T) {
 	m := mountAhead(t)
-	m.content.stuck = make(chan struct{}) // before any read
+	m.content.stuck.Store(true)
 	m.list("a")
 	m.read("a", 0, 1, 2, 3)
 	waitFor(t, "a push", func() bool { return m.content.asked.Load() > 0 })
