@@ -184,6 +184,7 @@ func (r *reading) spans(ctx context.Context, first, last int) (int, error) {
 	for s := first; s <= last; s++ {
 		until := r.until(s, last)
 		if until == 0 {
+			r.f.pass(s)
 			continue
 		}
 		stop, next := min(end, l.src.InEnd(until-1)), end
@@ -224,6 +225,19 @@ func (r *reading) until(s, last int) int {
 		}
 	}
 	return 0
+}
+
+// pass ends the pends of a span whose chunks have all come by another way since the flight
+// began, from another process perhaps: who waits reads the cache himself.
+func (f *flight) pass(span int) {
+	f.l.mu.Lock()
+	defer f.l.mu.Unlock()
+	for _, p := range f.pends {
+		if !p.ended && f.l.src.SpanOf(p.chunk) == span {
+			f.l.end(p, nil, nil)
+			f.l.clearPend(p)
+		}
+	}
 }
 
 // span decodes one span up to the chunk until.

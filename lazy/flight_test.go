@@ -336,3 +336,19 @@ func TestDiskFaults(t *testing.T) {
 		}
 	}
 }
+
+// What another process puts into the shared cache while a flight is under way is read from there.
+func TestOvertaken(t *testing.T) {
+	lo := lazytest.LayerOptions{Size: 4 * mib, Span: mib, Keep: true}
+	c := openCache(t, t.TempDir(), cache.Options{})
+	other := newRig(t, rigOptions{layer: lo, cache: c})
+	first := other.layer.Span(0)
+	last := other.layer.Chunk(first.Last - 1)
+	r := newRig(t, rigOptions{layer: lo, cache: c, hook: func(n int, _ lazytest.Request) lazytest.Fault {
+		if n == 1 {
+			other.want(0, last.Off+int64(last.Len))
+		}
+		return lazytest.Fault{}
+	}})
+	r.want(0, 2*mib)
+}
