@@ -381,16 +381,17 @@ func TestLifecycleShare(t *testing.T) {
 					continue
 				}
 				var got []byte
+				var said string
 				var err error
 				if i%5 == 0 {
 					var out string
-					out, _, err = b.try("cat", "--trust=registry", img.ref, "/"+name)
+					out, said, err = b.try("cat", "--trust=registry", img.ref, "/"+name)
 					got = []byte(out)
 				} else {
 					got, err = os.ReadFile(filepath.Join(dirs[i%2], name))
 				}
 				if err != nil || !bytes.Equal(got, want) {
-					errs <- fmt.Errorf("reader %d: %s: %w, %d bytes of %d", i, name, err, len(got), len(want))
+					errs <- fmt.Errorf("reader %d: %s: %w, %d bytes of %d\n%s", i, name, err, len(got), len(want), said)
 					return
 				}
 			}

@@ -29,10 +29,16 @@ func needFuse(t testing.TB) {
 		_ = f.Close() // only opened to see that it can be
 		return
 	}
+	skip(t, "/dev/fuse cannot be opened: %v", err)
+}
+
+// skip skips the test, or fails it if SHALEFS_REQUIRE_FUSE says that everything must run.
+func skip(t testing.TB, format string, args ...any) {
+	t.Helper()
 	if os.Getenv("SHALEFS_REQUIRE_FUSE") != "" {
-		t.Fatalf("SHALEFS_REQUIRE_FUSE is set, and /dev/fuse cannot be opened: %v", err)
+		t.Fatalf(format, args...)
 	}
-	t.Skipf("/dev/fuse cannot be opened: %v", err)
+	t.Skipf(format, args...)
 }
 
 // needRoot skips what only root can do.

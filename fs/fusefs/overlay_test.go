@@ -80,7 +80,7 @@ func TestSameAsOverlayfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := unix.Mount("overlay", merged, "overlay", unix.MS_RDONLY, "lowerdir="+strings.Join(lower, ":")); err != nil {
-		t.Skipf("overlayfs cannot be mounted here: %v", err)
+		skip(t, "overlayfs cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(merged, 0); err != nil {
@@ -99,7 +99,7 @@ func tmpfs(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
-		t.Skipf("tmpfs cannot be mounted here: %v", err)
+		skip(t, "tmpfs cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {

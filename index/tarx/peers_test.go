@@ -162,7 +162,7 @@ func TestGoWriter(t *testing.T) {
 func TestGNUTar(t *testing.T) {
 	gnutar, err := exec.LookPath("tar")
 	if err != nil {
-		t.Skip("no tar program")
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	makeFiles(t, dir)

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -20,6 +21,9 @@ import (
 func TestPeers(t *testing.T) {
 	for _, tool := range []string{"skopeo", "umoci"} {
 		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("SHALEFS_PEERS") != "" && os.Geteuid() == 0 { // "make test" installed it
+				t.Fatal(err)
+			}
 			t.Skipf("%s is not installed; make tools installs it", tool)
 		}
 	}
