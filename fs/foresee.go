@@ -4,37 +4,41 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/shalefs/shalefs/fs/dynlink"
+	"github.com/shalefs/shalefs/fs/pyimport"
+	"github.com/shalefs/shalefs/index"
 	"github.com/shalefs/shalefs/index/tarx"
+	"github.com/shalefs/shalefs/lazy"
 )
 
 // An aheadReader can fetch before it is asked: *lazy.Loader.
 type aheadReader interface {
+	index.TarReader
 	// Far says whether to ask is expensive.
 	Far() bool
-	// Ahead fetches the bytes [off, end) of the tar stream, and does not wait for them.
-	Ahead(off, end int64)
+	// Ahead fetches ranges of the tar stream, and does not wait for them.
+	Ahead(ranges ...lazy.Range)
 }
 
 // The bounds of what is foreseen.
 const (
-	maxForeseen  = 4096 // objects of one mount
-	foreseeOnce  = 8    // objects at a time
-	maxForeseeTo = 16 << 20
+	maxForeseen  = 4096      // files of one mount
+	maxChases    = 8         // at a time
+	maxForeseeTo = 16 << 20  // bytes of one part of a file
+	foreseeWhole = 6 << 20   // bytes up to which all of a file is taken to be wanted when it is,
+	foreseeStart = 256 << 10 // and how much of a larger one
+	crowd        = 2         // files of a directory after which the others are wanted too,
+	maxCrowd     = 8 << 20   // if they have no more bytes than that
 )
 
-// libraryDirs are where a dynamic linker looks for libraries; also directories in them whose name
-// is that of a system, like x86_64-linux-gnu.
-var libraryDirs = []string{"lib", "usr/lib", "usr/local/lib", "lib64", "usr/lib64"}
-
-// A foresight reads ahead what a dynamic linker is about to read: when the beginning of a program
-// or library comes from afar, it asks for its tables, its writable segments and the libraries that it
-// needs, all at the same time, where the linker takes one step after the other.
-// See package dynlink.
+// A foresight reads ahead what a file that was read says will be read next: a program or library,
+// its tables and the libraries that it needs (package dynlink), a Python module those that it
+// imports (package pyimport), and so on from file to file. What reads them takes one step
+// after the other; here all files that are known at a time are asked for together.
 type foresight struct {
 	c      *LayerContent
 	ctx    context.Context // ends with the content
@@ -44,13 +48,17 @@ type foresight struct {
 
 	mu   sync.Mutex // guards what follows
 	seen map[Ino]struct{}
-	dirs []Ino // of libraries; nil until they are needed
+	from map[Ino]int // files that were named, by directory
+
+	libraries libraryPath
+	modules   modulePath
 }
 
-// Foresee begins to read ahead what the dynamic linker of a program will want, until
-// Close. Call it before the first read.
+// Foresee begins to read ahead what files say will be read next, until Close. Call it
+// before the first read.
 func (c *LayerContent) Foresee() {
-	f := &foresight{c: c, slots: make(chan struct{}, foreseeOnce), seen: map[Ino]struct{}{}}
+	f := &foresight{c: c, slots: make(chan struct{}, maxChases), seen: map[Ino]struct{}{}, from: map[Ino]int{}}
+	f.libraries.tree, f.modules.tree = c.tree, c.tree
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	c.foresight = f
 }
@@ -67,136 +75,209 @@ func (f *foresight) close() {
 
 // read is told that p was read from the beginning of a file.
 func (f *foresight) read(ino Ino, layer int, p []byte) {
-	if f == nil || !dynlink.IsObject(p) {
+	if f == nil {
 		return
 	}
-	r, ok := f.c.readers[layer].(aheadReader)
-	if !ok || !r.Far() {
+	if r, ok := f.c.readers[layer].(aheadReader); !ok || !r.Far() || !f.tells(ino, p) {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.seen[ino]; ok || len(f.seen) >= maxForeseen || f.ctx.Err() != nil {
+	if !f.take(ino) {
 		return
 	}
-	f.seen[ino] = struct{}{}
 	f.wg.Go(func() {
 		select {
 		case f.slots <- struct{}{}:
 			defer func() { <-f.slots }()
-			f.object(ino, r)
+			f.chase(ino)
 		case <-f.ctx.Done():
 		}
 	})
 }
 
-// object reads ahead for one object. What goes wrong is for those to see who read it
-// themselves.
-func (f *foresight) object(ino Ino, r aheadReader) {
-	ext, err := f.c.tree.Open(ino)
-	if err != nil || ext.Sparse != nil {
-		return
+// tells says whether a file that begins with p may say what is read next.
+func (f *foresight) tells(ino Ino, p []byte) bool {
+	return dynlink.IsObject(p) || pyimport.IsCompiled(p) || f.modules.isSource(ino)
+}
+
+// take says whether a file is to be looked at, which happens once. The caller holds f.mu.
+func (f *foresight) take(ino Ino) bool {
+	if _, ok := f.seen[ino]; ok || len(f.seen) >= maxForeseen || f.ctx.Err() != nil {
+		return false
 	}
-	o, err := dynlink.Read(contentAt{f, ino}, ext.Size)
-	if err != nil {
-		return
-	}
-	dir := path.Dir(f.c.tree.Path(ino))
-	if o.Interp != "" {
-		f.library(f.file(o.Interp))
-	}
-	for _, name := range o.Needed {
-		f.library(f.find(name, dir, o.RunPath))
-	}
-	for _, part := range o.Reads {
-		if part.End-part.Off <= maxForeseeTo {
-			r.Ahead(ext.Off+part.Off, ext.Off+part.End)
+	f.seen[ino] = struct{}{}
+	return true
+}
+
+// A part is some of a file.
+type part struct {
+	ino Ino
+	r   lazy.Range // in the file
+}
+
+// chase goes from a file to those that it names, from these to those that they name, and so on.
+func (f *foresight) chase(ino Ino) {
+	inos := []Ino{ino}
+	for len(inos) > 0 {
+		var parts []part
+		for _, ino := range inos {
+			parts = append(parts, f.start(ino))
+			parts = append(parts, f.neighbours(ino)...)
 		}
+		f.ahead(parts)
+		var named []Ino
+		for i, ino := range inos {
+			if i > 0 && f.isLibrary(ino) { // it says what it needs while the others still come
+				f.wg.Go(func() { f.chase(ino) })
+				continue
+			}
+			files, parts := f.look(ino)
+			f.ahead(parts)
+			named = append(named, files...)
+		}
+		f.mu.Lock()
+		inos = slices.DeleteFunc(named, func(ino Ino) bool { return !f.take(ino) })
+		f.mu.Unlock()
 	}
 }
 
-// library reads the beginning of a file, which makes it the next object.
-func (f *foresight) library(ino Ino, ok bool) {
-	if !ok {
-		return
+func (f *foresight) isLibrary(ino Ino) bool { return strings.Contains(f.c.tree.name(ino), ".so") }
+
+// start is what is wanted of a file before it was looked at.
+func (f *foresight) start(ino Ino) part {
+	n := f.c.tree.Attr(ino).Size
+	if n > foreseeWhole {
+		n = foreseeStart
+	}
+	return part{ino, lazy.Range{Off: 0, End: n}}
+}
+
+// neighbours are the other files of a directory of which several were named.
+func (f *foresight) neighbours(ino Ino) []part {
+	dir := f.c.tree.Parent(ino)
+	if f.c.tree.name(dir) != cacheDir {
+		return nil
 	}
 	f.mu.Lock()
-	_, seen := f.seen[ino]
+	f.from[dir]++
+	n := f.from[dir]
 	f.mu.Unlock()
-	if seen {
-		return
+	if n != crowd {
+		return nil
 	}
-	f.wg.Go(func() {
-		var p [4096]byte
-		_, _ = f.c.ReadAt(f.ctx, ino, p[:], 0)
+	var parts []part
+	var sum int64
+	f.c.tree.ReadDir(dir, 0, func(_ int, _ string, child Ino) bool {
+		if f.c.tree.Kind(child) == tarx.Regular {
+			p := f.start(child)
+			parts = append(parts, p)
+			sum += p.r.End
+		}
+		return sum <= maxCrowd
 	})
+	if sum > maxCrowd {
+		return nil
+	}
+	return parts
 }
 
-// find finds a library as a dynamic linker does, but for what is configured in the image.
-func (f *foresight) find(name, dir string, runPath []string) (Ino, bool) {
-	if strings.Contains(name, "/") {
-		return f.file(name)
+// look reads a file and says which ones will be read next, and which parts of itself. What
+// goes wrong is for those to see who read it themselves.
+func (f *foresight) look(ino Ino) (files []Ino, parts []part) {
+	file := contentAt{f, ino}
+	var head [64]byte
+	n, err := file.ReadAt(head[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil
 	}
-	for _, d := range runPath {
-		d = strings.ReplaceAll(strings.ReplaceAll(d, "${ORIGIN}", dir), "$ORIGIN", dir)
-		if ino, ok := f.file(d + "/" + name); ok {
-			return ino, true
-		}
+	if dynlink.IsObject(head[:n]) {
+		return f.object(file)
 	}
-	for _, d := range f.libraryDirs() {
-		if ino, ok := f.file(f.c.tree.Path(d) + "/" + name); ok {
-			return ino, true
-		}
-	}
-	return 0, false
+	return f.module(file), nil
 }
 
-// file resolves the path of a regular file.
-func (f *foresight) file(name string) (Ino, bool) {
-	ino, err := f.c.tree.Resolve(name, false)
-	return ino, err == nil && f.c.tree.Kind(ino) == tarx.Regular
-}
-
-func (f *foresight) libraryDirs() []Ino {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.dirs != nil {
-		return f.dirs
-	}
-	f.dirs = []Ino{}
-	seen := map[Ino]bool{}
-	add := func(d Ino) {
-		if !seen[d] && f.c.tree.Kind(d) == tarx.Directory {
-			seen[d] = true
-			f.dirs = append(f.dirs, d)
-		}
-	}
-	for _, name := range libraryDirs {
-		d, err := f.c.tree.Resolve(name, false)
-		if err != nil || seen[d] {
+// ahead asks for parts of files.
+func (f *foresight) ahead(parts []part) {
+	ranges := make([][]lazy.Range, len(f.c.readers))
+	for _, p := range parts {
+		ext, err := f.c.tree.Open(p.ino)
+		if err != nil || ext.Sparse != nil {
 			continue
 		}
-		f.c.tree.ReadDir(d, 0, func(_ int, name string, child Ino) bool {
-			if strings.Contains(name, "-linux-") {
-				add(child)
-			}
-			return true
-		})
-		add(d)
+		end := min(p.r.End, ext.Size)
+		if p.r.Off < end && end-p.r.Off <= maxForeseeTo {
+			ranges[ext.Layer] = append(ranges[ext.Layer], lazy.Range{Off: ext.Off + p.r.Off, End: ext.Off + end})
+		}
 	}
-	return f.dirs
+	for layer, rs := range ranges {
+		if r, ok := f.c.readers[layer].(aheadReader); ok && len(rs) > 0 {
+			r.Ahead(rs...)
+		}
+	}
 }
 
-// contentAt reads a file for dynlink.
+// object looks at a program or library.
+func (f *foresight) object(file contentAt) (files []Ino, parts []part) {
+	o, err := dynlink.Read(file, file.size())
+	if err != nil {
+		return nil, nil
+	}
+	for _, r := range o.Reads {
+		parts = append(parts, part{file.ino, lazy.Range{Off: r.Off, End: r.End}})
+	}
+	return f.libraries.needs(file.ino, o), parts
+}
+
+// module looks at a Python module.
+func (f *foresight) module(file contentAt) []Ino {
+	size := file.size()
+	if size > pyimport.MaxSize {
+		return nil
+	}
+	b := make([]byte, size)
+	if _, err := file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil
+	}
+	var imports []pyimport.Import
+	if pyimport.IsCompiled(b) {
+		imports, _ = pyimport.Compiled(b)
+	} else if f.modules.isSource(file.ino) {
+		imports = pyimport.Source(b)
+	}
+	return f.modules.imports(file.ino, imports)
+}
+
+// contentAt reads a file, but not as somebody whose reads say what comes next.
 type contentAt struct {
 	f   *foresight
 	ino Ino
 }
 
+// size is the size of a file that is not sparse; -1 for others.
+func (a contentAt) size() int64 {
+	ext, err := a.f.c.tree.Open(a.ino)
+	if err != nil || ext.Sparse != nil {
+		return -1
+	}
+	return ext.Size
+}
+
 func (a contentAt) ReadAt(p []byte, off int64) (int, error) {
-	n, err := a.f.c.ReadAt(a.f.ctx, a.ino, p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
+	ext, err := a.f.c.tree.Open(a.ino)
+	if err != nil {
 		return 0, err
+	}
+	if off >= ext.Size || ext.Sparse != nil {
+		return 0, io.EOF
+	}
+	short := int64(len(p)) > ext.Size-off
+	if short {
+		p = p[:ext.Size-off]
+	}
+	n, err := a.f.c.readers[ext.Layer].ReadAt(a.f.ctx, p, ext.Off+off)
+	if err == nil && short {
+		err = io.EOF
 	}
 	return n, err
 }

@@ -5,6 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/shalefs/shalefs/fs/fstest"
 	"github.com/shalefs/shalefs/index"
 	"github.com/shalefs/shalefs/index/tarx"
+	"github.com/shalefs/shalefs/lazy"
 )
 
 // The parts of a made-up object: a segment of tables, and a writable one at its end.
@@ -76,15 +80,17 @@ type farLayer struct {
 
 	mu    sync.Mutex // guards what follows
 	read  map[int64]bool
-	ahead map[[2]int64]bool
+	ahead map[lazy.Range]bool
 }
 
 func (l *farLayer) Far() bool { return l.far }
 
-func (l *farLayer) Ahead(off, end int64) {
+func (l *farLayer) Ahead(ranges ...lazy.Range) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ahead[[2]int64{off, end}] = true
+	for _, r := range ranges {
+		l.ahead[r] = true
+	}
 }
 
 func (l *farLayer) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -94,31 +100,37 @@ func (l *farLayer) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	return l.Layer.ReadAt(ctx, p, off)
 }
 
-func foreseeing(t *testing.T, far bool) (*farLayer, *fs.Tree, *fs.LayerContent, map[string]int64) {
+// A file of a farTree, or a symbolic link.
+type file struct {
+	name, link string
+	content    []byte
+}
+
+// A farTree is a tree of one layer that is far away, unless near is set, and foresees.
+type farTree struct {
+	*farLayer
+	t       *testing.T
+	tree    *fs.Tree
+	content *fs.LayerContent
+	at      map[string]int64 // where the content of each file is
+}
+
+func newFar(t *testing.T, files []file) *farTree {
 	t.Helper()
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	add := func(name, link string, b []byte) {
-		h := &tar.Header{Name: name, Linkname: link, Size: int64(len(b)), Mode: 0o755, Typeflag: tar.TypeReg}
-		if link != "" {
+	for _, f := range files {
+		h := &tar.Header{Name: f.name, Linkname: f.link, Size: int64(len(f.content)), Mode: 0o755, Typeflag: tar.TypeReg}
+		if f.link != "" {
 			h.Typeflag = tar.TypeSymlink
 		}
 		if err := w.WriteHeader(h); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write(b); err != nil {
+		if _, err := w.Write(f.content); err != nil {
 			t.Fatal(err)
 		}
 	}
-	add("lib", "usr/lib", nil)
-	add("usr/bin/prog", "", object("/lib/ld.so", "", "libone.so.1", "libnowhere.so", "libself.so"))
-	add("usr/lib/ld.so", "", object("", ""))
-	add("usr/lib/x86_64-linux-gnu/libone.so.1", "/etc/alternatives/libone", nil)
-	add("usr/lib/x86_64-linux-gnu/libself.so", "", object("", "", "libself.so", "libone.so.1"))
-	add("usr/lib/x86_64-linux-gnu/libother.so", "", object("", ""))
-	add("usr/share/one/libone.so.1.0", "", object("", "/nowhere:$ORIGIN/private", "libtwo.so"))
-	add("usr/share/one/private/libtwo.so", "", object("", ""))
-	add("etc/alternatives/libone", "/usr/share/one/libone.so.1.0", nil)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +138,7 @@ func foreseeing(t *testing.T, far bool) (*farLayer, *fs.Tree, *fs.LayerContent, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &farLayer{Layer: parsed, far: far, read: map[int64]bool{}, ahead: map[[2]int64]bool{}}
+	l := &farLayer{Layer: parsed, far: true, read: map[int64]bool{}, ahead: map[lazy.Range]bool{}}
 	tree, err := fs.Merge(context.Background(), []fs.Layer{l}, fs.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -146,68 +158,152 @@ func foreseeing(t *testing.T, far bool) (*farLayer, *fs.Tree, *fs.LayerContent, 
 			t.Error(err)
 		}
 	})
-	return l, tree, c, at
+	return &farTree{l, t, tree, c, at}
+}
+
+// read0 reads the beginning of a file.
+func (f *farTree) read0(name string) {
+	f.t.Helper()
+	ino, err := f.tree.Resolve(name, false)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var p [4096]byte
+	if _, err := f.content.ReadAt(context.Background(), ino, p[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		f.t.Fatal(err)
+	}
+}
+
+// until waits until nothing is missing any more, and for the end of what was begun.
+func (f *farTree) until(missing func() string) {
+	f.t.Helper()
+	look := func() string {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return missing()
+	}
+	for start := time.Now(); look() != ""; time.Sleep(time.Millisecond) {
+		if time.Since(start) > time.Minute {
+			f.t.Fatalf("still not asked for: %s", look())
+		}
+	}
+	if err := f.content.Close(); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func programs(t *testing.T) *farTree {
+	return newFar(t, []file{
+		{"lib", "usr/lib", nil},
+		{"usr/bin/prog", "", object("/lib/ld.so", "", "libone.so.1", "libnowhere.so", "libself.so")},
+		{"usr/lib/ld.so", "", object("", "")},
+		{"usr/lib/x86_64-linux-gnu/libone.so.1", "/etc/alternatives/libone", nil},
+		{"usr/lib/x86_64-linux-gnu/libself.so", "", object("", "", "libself.so", "libone.so.1")},
+		{"usr/lib/x86_64-linux-gnu/libother.so", "", object("", "")},
+		{"usr/share/one/libone.so.1.0", "", object("", "/nowhere:$ORIGIN/private", "libtwo.so")},
+		{"usr/share/one/private/libtwo.so", "", object("", "")},
+		{"etc/alternatives/libone", "/usr/share/one/libone.so.1.0", nil},
+	})
 }
 
 // The first read of a program brings the libraries that it needs, those that they need,
 // and the parts of all of them that relocating reads; and nothing else.
 func TestForesee(t *testing.T) {
-	l, tree, c, at := foreseeing(t, true)
-	ino, err := tree.Resolve("usr/bin/prog", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var p [4096]byte
-	if _, err := c.ReadAt(context.Background(), ino, p[:], 0); err != nil {
-		t.Fatal(err)
-	}
-	objects := []string{
-		"usr/bin/prog", "usr/lib/ld.so", "usr/lib/x86_64-linux-gnu/libself.so",
-		"usr/share/one/libone.so.1.0", "usr/share/one/private/libtwo.so",
-	}
-	missing := func() string {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, o := range objects {
-			if off := at[o]; !l.read[off] || !l.ahead[[2]int64{off + objectDynamic, off + objectSize}] {
+	far := programs(t)
+	far.read0("usr/bin/prog")
+	far.until(func() string {
+		for _, o := range []string{
+			"usr/bin/prog", "usr/lib/ld.so", "usr/lib/x86_64-linux-gnu/libself.so",
+			"usr/share/one/libone.so.1.0", "usr/share/one/private/libtwo.so",
+		} {
+			if off := far.at[o]; !far.read[off] || !far.ahead[lazy.Range{Off: off + objectDynamic, End: off + objectSize}] {
 				return o
 			}
 		}
 		return ""
-	}
-	for start := time.Now(); missing() != ""; time.Sleep(time.Millisecond) {
-		if time.Since(start) > time.Minute {
-			t.Fatalf("still not asked for: %s", missing())
-		}
-	}
-	if err := c.Close(); err != nil { // what was begun has ended
-		t.Fatal(err)
-	}
-	if l.read[at["usr/lib/x86_64-linux-gnu/libother.so"]] {
+	})
+	if far.read[far.at["usr/lib/x86_64-linux-gnu/libother.so"]] {
 		t.Error("a library that nothing needs was read")
 	}
-	for r := range l.ahead {
-		if r[0] < 512 || r[1] <= r[0] {
-			t.Errorf("ahead of [%d, %d)", r[0], r[1])
+	for r := range far.ahead {
+		if r.Off < 512 || r.End <= r.Off {
+			t.Errorf("ahead of [%d, %d)", r.Off, r.End)
+		}
+	}
+}
+
+// pyc makes a compiled module of Python 3.11 that imports names: absolute ones, or with dots before them.
+func pyc(names ...string) []byte {
+	long := func(n int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(n)) }
+	str := func(s string) []byte { return append([]byte{'z', byte(len(s))}, s...) }
+	var text, consts, list []byte
+	for i, n := range names {
+		bare := strings.TrimLeft(n, ".")
+		consts = append(append(append(consts, 'i'), long(len(n)-len(bare))...), 'N')
+		list = append(list, str(bare)...)
+		text = append(text, 100, byte(2*i), 100, byte(2*i+1), 108, byte(i)) // LOAD_CONST, LOAD_CONST, IMPORT_NAME
+	}
+	b := append([]byte{0xa7, 0x0d, '\r', '\n'}, make([]byte, 12)...)
+	b = append(append(b, 'c'), make([]byte, 20)...)
+	b = append(append(append(b, 's'), long(len(text))...), text...)
+	b = append(append(append(b, '('), long(2*len(names))...), consts...)
+	return append(append(append(b, '('), long(len(names))...), list...)
+}
+
+// The first read of a module brings those that it imports, from its own package and from
+// elsewhere, compiled or not, and those that they import, with the libraries among them and theirs.
+func TestForeseeModules(t *testing.T) {
+	const lib, site = "usr/lib/python3.11/", "usr/lib/python3/dist-packages/"
+	far := newFar(t, []file{
+		{lib + "os.py", "", nil},
+		{lib + "__pycache__/os.cpython-311.pyc", "", pyc("abc", "num.core", "nowhere", "..num")},
+		{lib + "abc.py", "", nil},
+		{lib + "__pycache__/abc.cpython-311.pyc", "", pyc()},
+		{lib + "zlast.py", "", nil},
+		{lib + "__pycache__/zlast.cpython-311.pyc", "", pyc()},
+		{lib + "lib-dynload/_x.cpython-311-x86_64-linux-gnu.so", "", object("", "")},
+		{lib + "num/core/other.py", "", []byte("import zlast")}, // no package by its own code
+		{site + "num/__init__.py", "", nil},
+		{site + "num/__pycache__/__init__.cpython-311.pyc", "", pyc(".sub", "_x")},
+		{site + "num/sub.py", "", []byte("from . import core, nothing\ndef f(): import zlast\n")},
+		{site + "num/core/__init__.py", "", []byte("from ..fast import x")},
+		{site + "num/fast.cpython-311-x86_64-linux-gnu.so", "", object("", "", "libone.so.1")},
+		{site + "num/unused.py", "", nil},
+		{"usr/lib/x86_64-linux-gnu/libone.so.1", "", object("", "")},
+	})
+	far.read0(lib + "__pycache__/os.cpython-311.pyc")
+	far.until(func() string {
+		for _, name := range []string{
+			lib + "__pycache__/abc.cpython-311.pyc", lib + "lib-dynload/_x.cpython-311-x86_64-linux-gnu.so",
+			site + "num/__pycache__/__init__.cpython-311.pyc", site + "num/sub.py", site + "num/core/__init__.py",
+			site + "num/fast.cpython-311-x86_64-linux-gnu.so", "usr/lib/x86_64-linux-gnu/libone.so.1",
+		} {
+			if !far.read[far.at[name]] {
+				return name
+			}
+		}
+		// The rest of a directory of compiled modules comes with the second one.
+		if e := far.at[lib+"__pycache__/zlast.cpython-311.pyc"]; !far.ahead[lazy.Range{Off: e, End: e + int64(len(pyc()))}] {
+			return "zlast"
+		}
+		return ""
+	})
+	for _, name := range []string{lib + "num/core/other.py", site + "num/unused.py", lib + "os.py", lib + "__pycache__/zlast.cpython-311.pyc"} {
+		if far.read[far.at[name]] {
+			t.Errorf("%s was read", name)
 		}
 	}
 }
 
 // What is near is read when it is wanted.
 func TestForeseeNear(t *testing.T) {
-	l, tree, c, _ := foreseeing(t, false)
-	ino, err := tree.Resolve("usr/bin/prog", false)
-	if err != nil {
+	near := programs(t)
+	near.far = false
+	near.read0("usr/bin/prog")
+	if err := near.content.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var p [4096]byte
-	if _, err := c.ReadAt(context.Background(), ino, p[:], 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if len(l.read) != 1 || len(l.ahead) != 0 {
-		t.Errorf("%d reads, %d ahead", len(l.read), len(l.ahead))
+	if len(near.read) != 1 || len(near.ahead) != 0 {
+		t.Errorf("%d reads, %d ahead", len(near.read), len(near.ahead))
 	}
 }

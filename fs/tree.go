@@ -136,11 +136,17 @@ func (t *Tree) Lookup(dir Ino, name string) (Ino, bool) {
 
 func (t *Tree) place(dir Ino, name string) (int, bool) {
 	first, n := t.span(dir)
-	i := sort.Search(n, func(i int) bool { return t.nameAt(first+i) >= name })
+	i := t.search(dir, name)
 	if i == n || t.nameAt(first+i) != name {
 		return 0, false
 	}
 	return first + i, true
+}
+
+// search returns the number of the first name in a directory that is not less than name.
+func (t *Tree) search(dir Ino, name string) int {
+	first, n := t.span(dir)
+	return sort.Search(n, func(i int) bool { return t.nameAt(first+i) >= name })
 }
 
 // Len is the number of names in a directory.

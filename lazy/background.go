@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
-// The sizes of large flights, in chunks.
+// The sizes of large flights.
 const (
-	prefetchGap  = 8   // chunks that are fetched in vain to save a request
-	pieceChunks  = 512 // 32 MiB
-	prefetchOnce = 6   // flights at a time
+	prefetchGap  = 256 << 10 // bytes of the blob that are fetched in vain to save a request
+	pieceChunks  = 512       // 32 MiB
+	prefetchOnce = 4096      // chunks at a time, sent or waiting to be
 	completeOnce = 2
 )
 
@@ -24,12 +25,23 @@ func (l *Loader) Prefetch(ctx context.Context, chunks []int) error {
 	if l.cache == nil {
 		return nil
 	}
+	if err := l.refused(); err != nil {
+		return err
+	}
 	rank := map[int]int{}
 	for i, c := range chunks {
 		if _, ok := rank[c]; !ok && c >= 0 && c < l.src.Chunks() {
 			rank[c] = i
 		}
 	}
+	l.mu.Lock()
+	if l.profile == nil {
+		l.profile = map[int]struct{}{}
+	}
+	for c := range rank {
+		l.profile[c] = struct{}{}
+	}
+	l.mu.Unlock()
 	sorted := make([]int, 0, len(rank))
 	for c := range rank {
 		if _, _, _, ok := l.src.Object(c); ok && !l.kept(c) {
@@ -43,7 +55,7 @@ func (l *Loader) Prefetch(ctx context.Context, chunks []int) error {
 	}
 	var groups []group
 	for i, c := range sorted {
-		if g := len(groups) - 1; i > 0 && (c-sorted[i-1] <= prefetchGap || l.src.SpanOf(c) == l.src.SpanOf(sorted[i-1])) && c-groups[g].chunks[0] < pieceChunks {
+		if g := len(groups) - 1; i > 0 && l.near(sorted[i-1], c, prefetchGap) && c-groups[g].chunks[0] < pieceChunks {
 			for between := sorted[i-1] + 1; between < c; between++ {
 				if !l.kept(between) {
 					groups[g].chunks = append(groups[g].chunks, between)
@@ -56,12 +68,22 @@ func (l *Loader) Prefetch(ctx context.Context, chunks []int) error {
 		}
 	}
 	slices.SortStableFunc(groups, func(a, b group) int { return a.rank - b.rank })
+	// All are sent before they are due, so that who comes for one of them hurries it and does
+	// not fetch it himself.
 	var eg errgroup.Group
-	eg.SetLimit(prefetchOnce)
+	room := semaphore.NewWeighted(prefetchOnce)
 	for _, g := range groups {
-		eg.Go(func() error { return l.bring(ctx, g.chunks, Prefetch) })
+		n := int64(len(g.chunks))
+		if room.Acquire(ctx, n) != nil {
+			break
+		}
+		fs := l.send(g.chunks, Prefetch)
+		eg.Go(func() error {
+			defer room.Release(n)
+			return l.await(ctx, fs)
+		})
 	}
-	return eg.Wait()
+	return errors.Join(eg.Wait(), ctx.Err())
 }
 
 // Complete fetches all that the cache lacks of the layer, in large ranges, while nobody waits for
@@ -98,8 +120,13 @@ func (l *Loader) bring(ctx context.Context, chunks []int, class Class) error {
 	if err := l.refused(); err != nil {
 		return err
 	}
+	return l.await(ctx, l.send(chunks, class))
+}
+
+// await waits for flights, and disowns them.
+func (l *Loader) await(ctx context.Context, fs []*flight) error {
 	var failed error
-	for _, f := range l.send(chunks, class) {
+	for _, f := range fs {
 		select {
 		case <-f.done:
 			failed = errors.Join(failed, f.err)

@@ -54,6 +54,44 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+// What a profile names is not fetched by a reader himself while it is on its way, and reads of it
+// start no read-ahead; other reads do.
+func TestProfileLeads(t *testing.T) {
+	lo := lazytest.LayerOptions{Size: 64 * mib, Keep: true}
+	r := newRig(t, rigOptions{layer: lo, cache: openCache(t, t.TempDir(), cache.Options{})})
+	var profile []int
+	for c := range 400 { // 25 MiB
+		profile = append(profile, c)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := r.Prefetch(context.Background(), profile); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "the prefetch is under way", func() bool { return len(r.blob.Requests()) > 0 })
+	p := make([]byte, 128<<10)
+	stream := func(from, to int64) {
+		for off := from; off < to; off += int64(len(p)) {
+			if _, err := r.ReadStream(context.Background(), 7, p, off, 64*mib); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stream(0, 20*mib)
+	wg.Wait()
+	if n := r.Stats().ReadAhead; n != 0 {
+		t.Errorf("%d flights of read-ahead", n)
+	}
+	if n := len(r.blob.Requests()); n > 2 {
+		t.Errorf("%d requests: %v", n, r.blob.Requests())
+	}
+	stream(30*mib, 50*mib)
+	if r.Stats().ReadAhead == 0 {
+		t.Error("no read-ahead beside the profile")
+	}
+}
+
 // A layer is completed in large ranges, only what is missing, and then needs no network.
 func TestComplete(t *testing.T) {
 	lo := lazytest.LayerOptions{Size: 48*mib + 5, Keep: true, Files: []lazytest.File{{Off: 5*mib + 512, Len: 20*mib + 3}}}

@@ -46,6 +46,7 @@ type Loader struct {
 	heat     map[int]int      // misses by region
 	prepared []uint64         // a bit for each span
 	shunned  map[int]struct{} // chunks that are not read from the cache
+	profile  map[int]struct{} // chunks of a profile that is being or was replayed
 
 	streams streams
 	record  recorder

@@ -8,7 +8,7 @@ func (l *Loader) cut(fresh []*pend) [][]*pend {
 	var runs [][]*pend
 	for i := 0; i < len(fresh); {
 		j := i + 1
-		for j < len(fresh) && l.near(fresh[j-1].chunk, fresh[j].chunk) {
+		for j < len(fresh) && l.near(fresh[j-1].chunk, fresh[j].chunk, l.g.opt.GapBytes) {
 			j++
 		}
 		runs = append(runs, fresh[i:j:j])
@@ -17,13 +17,14 @@ func (l *Loader) cut(fresh []*pend) [][]*pend {
 	return runs
 }
 
-// near says whether chunk b, which comes after a, is to be fetched with it.
-func (l *Loader) near(a, b int) bool {
+// near says whether chunk b, which comes after a, is to be fetched with it, if no more than gap
+// bytes of the blob are fetched in vain for that.
+func (l *Loader) near(a, b int, gap int64) bool {
 	sa, sb := l.src.SpanOf(a), l.src.SpanOf(b)
 	if sa == sb {
 		return true
 	}
-	return l.src.Span(sb).In-l.src.InEnd(a) <= l.g.opt.GapBytes
+	return l.src.Span(sb).In-l.src.InEnd(a) <= gap
 }
 
 // What Loader.more brings along.
@@ -88,4 +89,32 @@ func (l *Loader) finish(last, end, e, n int) bool {
 		return l.src.InEnd(e-1)-upTo <= max(tripBytes, upTo-l.src.Span(l.src.SpanOf(end-1)).In)
 	}
 	return (heat >= heatSpan || n >= largeMiss) && e-end <= longSpan
+}
+
+// whole adds to chunks, which are sorted, those of the same spans that are to come with them: what
+// is decoded on the way, and the rest of the span if that is to come too.
+func (l *Loader) whole(chunks []int) []int {
+	var out []int
+	add := func(c, end int) {
+		for ; c < end; c++ {
+			if !l.here(c) {
+				out = append(out, c)
+			}
+		}
+	}
+	for i := 0; i < len(chunks); {
+		s := l.src.SpanOf(chunks[i])
+		sp := l.src.Span(s)
+		n := 1
+		for i+n < len(chunks) && chunks[i+n] < sp.Last {
+			n++
+		}
+		last := chunks[i+n-1]
+		add(sp.First, last+1)
+		if l.finish(last, last+1, sp.Last, n) {
+			add(last+1, sp.Last)
+		}
+		i += n
+	}
+	return out
 }

@@ -135,7 +135,7 @@ func TestAhead(t *testing.T) {
 		cache: openCache(t, t.TempDir(), cache.Options{}),
 	})
 	for _, at := range [][2]int64{{5 * mib, 7 * mib}, {-1, 1}, {16*mib - 1, 20 * mib}, {3, 3}} {
-		r.Ahead(at[0], at[1])
+		r.Ahead(lazy.Range{Off: at[0], End: at[1]})
 	}
 	eventually(t, "three flights are over", func() bool { return len(r.blob.Requests()) == 3 && r.blob.Open() == 0 })
 	r.blob.Reset()
@@ -144,6 +144,22 @@ func TestAhead(t *testing.T) {
 	r.want(16*mib-1, 1)
 	if n := len(r.blob.Requests()); n != 0 {
 		t.Errorf("%d requests for what was fetched ahead", n)
+	}
+}
+
+// Ranges that lie close together come together, and the spans that they touch as a whole: who
+// comes for another part of one finds it here or on its way.
+func TestAheadTogether(t *testing.T) {
+	r := newRig(t, rigOptions{
+		layer: lazytest.LayerOptions{Size: 16 * mib, Span: mib, Keep: true},
+		cache: openCache(t, t.TempDir(), cache.Options{}), trip: time.Second,
+	})
+	r.Ahead(lazy.Range{Off: 6*mib + 5, End: 6*mib + 6}, lazy.Range{Off: 5 * mib, End: 5*mib + 1}, lazy.Range{Off: 5*mib + 9, End: 5*mib + 99},
+		lazy.Range{Off: 15 * mib, End: 15*mib + 1})
+	r.want(5*mib+mib/2, 2*mib-mib/2)
+	r.want(15*mib, mib)
+	if n := len(r.blob.Requests()); n != 2 {
+		t.Errorf("%d requests: %v", n, r.blob.Requests())
 	}
 }
 

@@ -1,6 +1,7 @@
 package lazy
 
 import (
+	"slices"
 	"sync"
 )
 
@@ -98,10 +99,17 @@ func (s *stream) advance(file uint64, first, last int) {
 	}
 }
 
-// watch learns from a read of a file, which was served, and reads ahead.
+// watch learns from a read of a file, which was served, and reads ahead; but not from one that a
+// profile foresaw, for that says what comes after it.
 func (l *Loader) watch(key uint64, off int64, n int, fileEnd int64) {
 	first, last := l.src.ChunkAt(off), l.src.ChunkAt(off+int64(n)-1)
 	fileEnd = min(fileEnd, l.src.Size())
+	l.mu.Lock()
+	foreseen := has(l.profile, first) && has(l.profile, last)
+	l.mu.Unlock()
+	if foreseen {
+		return
+	}
 	l.streams.mu.Lock()
 	defer l.streams.mu.Unlock()
 	if fileEnd > off {
@@ -154,21 +162,29 @@ func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
 	}
 }
 
-// Ahead fetches the bytes [off, end) of the tar stream that are not here, or as many of them as
-// read-ahead may go, before anybody asks for them. It does not wait, and reports nothing.
-func (l *Loader) Ahead(off, end int64) {
-	off, end = max(off, 0), min(end, l.src.Size())
-	if off >= end {
-		return
-	}
-	first := l.src.ChunkAt(off)
-	last := l.src.ChunkAt(min(end, off+l.window(first)) - 1)
+// A Range is the bytes [Off, End) of a tar stream.
+type Range struct{ Off, End int64 }
+
+// Ahead fetches what is not here of these ranges of the tar stream, of each as much as
+// read-ahead may go, before anybody asks for it. Those that lie close together come together. It
+// does not wait, and reports nothing.
+func (l *Loader) Ahead(ranges ...Range) {
 	var chunks []int
-	for c := first; c <= last; c++ {
-		if !l.here(c) {
-			chunks = append(chunks, c)
+	for _, r := range ranges {
+		off, end := max(r.Off, 0), min(r.End, l.src.Size())
+		if off >= end {
+			continue
+		}
+		first := l.src.ChunkAt(off)
+		last := l.src.ChunkAt(min(end, off+l.window(first)) - 1)
+		for c := first; c <= last; c++ {
+			if !l.here(c) {
+				chunks = append(chunks, c)
+			}
 		}
 	}
+	slices.Sort(chunks)
+	chunks = l.whole(slices.Compact(chunks))
 	if len(chunks) == 0 {
 		return
 	}

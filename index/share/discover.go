@@ -170,6 +170,9 @@ func (p *Pack) pin(want digest.Digest) {
 	}
 }
 
+// HasProfile says whether a profile was pushed with the indexes.
+func (p *Pack) HasProfile() bool { return p.found.Profile != "" }
+
 // Profile reads the profile that was pushed with the indexes, and checks its digest.
 // Errors: layout.ErrNotFound if there is none; those of the store.
 func (p *Pack) Profile(ctx context.Context) ([]byte, error) {

@@ -16,7 +16,9 @@ import (
 )
 
 const (
-	headMagic = "shalepk1"
+	headMagic = "shalepk2"
+	// headMagic1 is that of packs whose pieces lie layer by layer.
+	headMagic1 = "shalepk1"
 
 	// pieceBytes is the aimed length of a piece before compression.
 	pieceBytes = 64 << 10
@@ -51,6 +53,7 @@ type packed struct {
 
 // encode makes the pack of some indexes: head and pieces.
 func encode(layers []*index.Layer) (head, pieces []byte, err error) {
+	var sums []byte // the pieces of entries
 	plain := []byte(headMagic)
 	plain = binary.AppendUvarint(plain, uint64(len(layers)))
 	for _, l := range layers {
@@ -65,9 +68,9 @@ func encode(layers []*index.Layer) (head, pieces []byte, err error) {
 		plain = append(plain, tree...)
 		sum := sha256.Sum256(l.Bytes())
 		plain = append(plain, sum[:]...)
-		add := func(list []byte, last int, part []byte) []byte {
+		add := func(list []byte, last int, part []byte, to *[]byte) []byte {
 			p := pack(part)
-			pieces = append(pieces, p...)
+			*to = append(*to, p...)
 			list = binary.AppendUvarint(list, uint64(len(p)))
 			list = binary.AppendUvarint(list, uint64(last))
 			sum := blake3.Sum256(p)
@@ -83,7 +86,7 @@ func encode(layers []*index.Layer) (head, pieces []byte, err error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			list, first = add(list, last, part), last
+			list, first = add(list, last, part, &pieces), last
 		}
 		plain = append(binary.AppendUvarint(plain, uint64(n)), list...)
 		n, list = 0, nil
@@ -93,11 +96,11 @@ func encode(layers []*index.Layer) (head, pieces []byte, err error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			list, first = add(list, last, part), last
+			list, first = add(list, last, part, &sums), last
 		}
 		plain = append(binary.AppendUvarint(plain, uint64(n)), list...)
 	}
-	return pack(plain), pieces, nil
+	return pack(plain), append(pieces, sums...), nil
 }
 
 // decode reads a head. The trees alias what it returns first.
@@ -106,26 +109,49 @@ func decode(head []byte, packSize int64) ([]packed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("head: %w", err)
 	}
-	if len(plain) < len(headMagic) || string(plain[:len(headMagic)]) != headMagic {
+	magic := string(plain[:min(len(plain), len(headMagic))])
+	if magic != headMagic && magic != headMagic1 {
 		return nil, fmt.Errorf("%w: head does not start with %s", index.ErrVersion, headMagic)
 	}
 	c := cursor{b: plain[len(headMagic):]}
 	layers := make([]packed, c.number(maxLayers))
-	off := int64(len(head))
 	for i := range layers {
 		l := &layers[i]
 		l.tree = c.bytes(c.number(maxTree))
 		copy(l.file[:], c.bytes(32))
-		l.spans = c.pieces(&off)
-		l.fileSums = c.pieces(&off)
+		l.spans = c.pieces()
+		l.fileSums = c.pieces()
 		if c.err != nil {
 			return nil, fmt.Errorf("head, layer %d: %w", i, c.err)
 		}
 	}
+	off := place(layers, int64(len(head)), magic == headMagic1)
 	if off != packSize || len(c.b) != 0 {
 		return nil, fmt.Errorf("head: %w: pieces end at %d of %d, %d bytes follow", lazy.ErrCorrupt, off, packSize, len(c.b))
 	}
 	return layers, nil
+}
+
+// place says of each piece where it is, the first one at off, and returns where the last one ends.
+func place(layers []packed, off int64, byLayer bool) int64 {
+	set := func(list []piece) {
+		for i := range list {
+			list[i].off = off
+			off += list[i].len
+		}
+	}
+	for i := range layers {
+		set(layers[i].spans)
+		if byLayer {
+			set(layers[i].fileSums)
+		}
+	}
+	for i := range layers {
+		if !byLayer {
+			set(layers[i].fileSums)
+		}
+	}
+	return off
 }
 
 // A cursor reads a head; after an error it reads zeros.
@@ -161,7 +187,7 @@ func (c *cursor) fail(format string, args ...any) {
 	c.b = nil
 }
 
-func (c *cursor) pieces(off *int64) []piece {
+func (c *cursor) pieces() []piece {
 	n := c.number(maxPieces)
 	if n > len(c.b)/34 {
 		c.fail("%d pieces in %d bytes", n, len(c.b))
@@ -170,13 +196,12 @@ func (c *cursor) pieces(off *int64) []piece {
 	list := make([]piece, 0, n)
 	first := 0
 	for range n {
-		p := piece{off: *off, len: int64(c.number(maxPiece)), first: first, last: c.number(1 << 40)}
+		p := piece{len: int64(c.number(maxPiece)), first: first, last: c.number(1 << 40)}
 		copy(p.sum[:], c.bytes(32))
 		if p.last <= first {
 			c.fail("piece [%d, %d)", first, p.last)
 			return nil
 		}
-		*off += p.len
 		first = p.last
 		list = append(list, p)
 	}

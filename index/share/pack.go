@@ -9,7 +9,6 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 	"github.com/zeebo/blake3"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/shalefs/shalefs/index"
@@ -189,10 +188,10 @@ func (l *layer) Fill(ctx context.Context, first, last int) error {
 	if first >= last {
 		return nil
 	}
-	return l.fetch(ctx, l.spans, l.hasSpans, find(l.spans, first), find(l.spans, last-1)+1, func(p piece, b []byte) error {
-		return l.PutSpanPart(p.first, p.last, b)
-	})
+	return l.fetch(ctx, l.spans, l.hasSpans, find(l.spans, first), find(l.spans, last-1)+1, l.putSpans)
 }
+
+func (l *layer) putSpans(p piece, b []byte) error { return l.PutSpanPart(p.first, p.last, b) }
 
 // FillFileSums brings the digests of the contents of all entries.
 func (l *layer) FillFileSums(ctx context.Context) error {
@@ -207,6 +206,14 @@ const (
 	maxGap   = 32 << 10
 )
 
+// A want is a piece that is to be brought.
+type want struct {
+	l   *layer
+	p   piece
+	has *atomic.Bool
+	put func(piece, []byte) error
+}
+
 // fetch brings the pieces [from, to) of a list that are missing, in few requests.
 func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from, to int, put func(piece, []byte) error) error {
 	for from < to && has[from].Load() {
@@ -215,51 +222,63 @@ func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from
 	if from == to {
 		return nil
 	}
-	select {
-	case l.filling <- struct{}{}:
-		defer func() { <-l.filling }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	from, to = l.widen(list, from, to)
-	take := func(i int, b []byte) error {
-		err := l.take(list[i], b, put)
-		if err == nil {
-			has[i].Store(true)
-		}
+	unlock, err := l.lock(ctx)
+	if err != nil {
 		return err
 	}
-	var missing []int
+	defer unlock()
+	from, to = l.widen(list, from, to)
+	var wants []want
 	for i := from; i < to; i++ {
-		if has[i].Load() {
+		wants = append(wants, want{l, list[i], &has[i], put})
+	}
+	return l.pack.bring(ctx, wants)
+}
+
+// lock waits until nobody else fetches pieces of the layer.
+func (l *layer) lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case l.filling <- struct{}{}:
+		return func() { <-l.filling }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// bring brings those pieces that are missing. They are in the order of the pack, and their layers
+// are locked.
+func (p *Pack) bring(ctx context.Context, wants []want) error {
+	var missing []want
+	for _, w := range wants {
+		if w.has.Load() {
 			continue
 		}
-		if b := l.pack.cached(list[i]); b != nil && take(i, b) == nil {
+		if b := p.cached(w.p); b != nil && w.take(b) == nil {
 			continue
 		}
-		missing = append(missing, i)
+		missing = append(missing, w)
 	}
 	for len(missing) > 0 {
-		n, start := 1, list[missing[0]].off
-		end := start + list[missing[0]].len
+		n, start := 1, missing[0].p.off
+		end := start + missing[0].p.len
 		for n < len(missing) {
-			p := list[missing[n]]
-			if p.off-end > maxGap || p.off+p.len-start > maxFetch {
+			next := missing[n].p
+			if next.off-end > maxGap || next.off+next.len-start > maxFetch {
 				break
 			}
-			end = p.off + p.len
+			end = next.off + next.len
 			n++
 		}
 		buf := make([]byte, end-start)
-		if err := l.pack.readAt(ctx, buf, start); err != nil {
-			return fmt.Errorf("index of layer %s: %w", l.Blob(), err)
+		if err := p.readAt(ctx, buf, start); err != nil {
+			return fmt.Errorf("index of layer %s: %w", missing[0].l.Blob(), err)
 		}
-		for _, i := range missing[:n] {
-			b := buf[list[i].off-start:][:list[i].len]
-			if err := take(i, b); err != nil {
-				return fmt.Errorf("index of layer %s, piece at %d: %w", l.Blob(), list[i].off, err)
+		for _, w := range missing[:n] {
+			b := buf[w.p.off-start:][:w.p.len]
+			if err := w.take(b); err != nil {
+				return fmt.Errorf("index of layer %s, piece at %d: %w", w.l.Blob(), w.p.off, err)
 			}
-			l.pack.keep(list[i], b)
+			p.keep(w.p, b)
 		}
 		missing = missing[n:]
 	}
@@ -283,42 +302,59 @@ func (l *layer) widen(list []piece, from, to int) (int, int) {
 }
 
 // take checks a piece and puts it in its place.
-func (l *layer) take(p piece, b []byte, put func(piece, []byte) error) error {
-	if got := blake3.Sum256(b); got != p.sum {
-		return fmt.Errorf("%w: blake3 is %x, not %x", lazy.ErrCorrupt, got, p.sum)
+func (w want) take(b []byte) error {
+	if got := blake3.Sum256(b); got != w.p.sum {
+		return fmt.Errorf("%w: blake3 is %x, not %x", lazy.ErrCorrupt, got, w.p.sum)
 	}
 	plain, err := unzstd(b, maxPiece, nil)
 	if err != nil {
 		return err
 	}
-	return put(p, plain)
-}
-
-// Prefetch fetches what reads of content need of all layers (windows, digests, ends), with at
-// most one request at a time for each.
-func (p *Pack) Prefetch(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, l := range p.layers {
-		group.Go(func() error { return l.prefetch(ctx) })
+	if err := w.put(w.p, plain); err != nil {
+		return err
 	}
-	return group.Wait()
+	w.has.Store(true)
+	return nil
 }
 
-func (l *layer) prefetch(ctx context.Context) error {
+// Prefetch fetches what reads of content need of all layers (windows, digests, ends).
+func (p *Pack) Prefetch(ctx context.Context) error {
+	var wants []want
+	for _, l := range p.layers {
+		for i := range l.spans {
+			if !l.hasSpans[i].Load() {
+				wants = append(wants, want{l, l.spans[i], &l.hasSpans[i], l.putSpans})
+			}
+		}
+	}
 	// In steps, so that a read that waits for a piece gets its turn.
-	for i := range l.spans {
-		if l.hasSpans[i].Load() {
-			continue
+	for len(wants) > 0 {
+		n, bytes := 0, int64(0)
+		for n < len(wants) && (n == 0 || bytes+wants[n].p.len <= maxFetch) {
+			bytes += wants[n].p.len
+			n++
 		}
-		j := i + 1
-		for j < len(l.spans) && l.spans[j].off+l.spans[j].len-l.spans[i].off <= maxFetch {
-			j++
-		}
-		if err := l.Fill(ctx, l.spans[i].first, l.spans[j-1].last); err != nil {
+		if err := p.step(ctx, wants[:n]); err != nil {
 			return err
 		}
+		wants = wants[n:]
 	}
 	return nil
+}
+
+// step brings pieces whose layers are not locked yet.
+func (p *Pack) step(ctx context.Context, wants []want) error {
+	for i, w := range wants {
+		if i > 0 && w.l == wants[i-1].l {
+			continue
+		}
+		unlock, err := w.l.lock(ctx) // fetch holds one and waits for no other
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	return p.bring(ctx, wants)
 }
 
 // Complete fetches all that is missing of all layers, and checks the index files as a

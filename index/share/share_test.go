@@ -325,6 +325,73 @@ func sameEntries(t *testing.T, got, want *index.Layer, digests bool) {
 	}
 }
 
+// TestPrefetch: what reads need of all layers comes in one request.
+func TestPrefetch(t *testing.T) {
+	s, image, _, layers, streams := sample(t)
+	p := discover(t, s, image, Options{})
+	s.requests = 0
+	if err := p.Prefetch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.requests != 1 {
+		t.Errorf("%d requests", s.requests)
+	}
+	for i, full := range layers {
+		l, _ := p.Layer(full.Blob())
+		s.requests = 0
+		read(t, s, l, streams[i])
+		if s.requests != 1 {
+			t.Errorf("layer %d: %d requests for a read, want only data", i, s.requests)
+		}
+	}
+}
+
+// TestByLayer: a pack of the first version, whose pieces lie layer by layer, is read.
+func TestByLayer(t *testing.T) {
+	_, _, _, layers, _ := sample(t)
+	head, pieces, err := encode(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := append(bytes.Clone(head), pieces...)
+	list, err := decode(head, int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sorted []byte
+	for _, l := range list {
+		for _, k := range append(l.spans, l.fileSums...) {
+			sorted = append(sorted, whole[k.off:k.off+k.len]...)
+		}
+	}
+	if bytes.Equal(sorted, pieces) {
+		t.Fatal("both versions have the same order")
+	}
+	plain, err := unzstd(head, maxTree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head = pack(append([]byte(headMagic1), plain[len(headMagic):]...))
+	blob := append(bytes.Clone(head), sorted...)
+	s := &memStore{blobs: map[digest.Digest][]byte{digest.FromBytes(blob): blob}}
+	p, err := newPack(found{Pack: digest.FromBytes(blob), Size: int64(len(blob))}, head, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.store = s
+	if err := p.Complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, full := range layers {
+		if !bytes.Equal(p.layers[i].Bytes(), full.Bytes()) {
+			t.Errorf("layer %d: other bytes than those pushed", i)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestOffline: what was fetched once is there without the store.
 func TestOffline(t *testing.T) {
 	s, image, _, layers, _ := sample(t)

@@ -7,19 +7,47 @@ import (
 	"github.com/shalefs/shalefs/lazy/cache"
 )
 
-// startPieces fetches what the reads of content need of the pushed indexes, while the
-// tree is merged and mounted, so that the first reads find it here.
+// startPieces fetches what is needed of the pushed indexes for reading content, and the
+// profile, while the tree is merged and mounted, so that the first reads find it here.
 func (img *Image) startPieces() {
 	img.ctx, img.stop = context.WithCancel(context.Background())
-	if img.opt.OneShot || img.pack == nil || img.opt.Prefetch == PrefetchNone {
+	img.profile = make(chan *Profile, 1)
+	if img.opt.OneShot || img.opt.Prefetch == PrefetchNone {
 		return
 	}
 	ctx := img.ctx
-	img.background.Go(func() {
-		if err := img.pack.Prefetch(ctx); err != nil && ctx.Err() == nil {
-			img.logger.Info("the pushed indexes are fetched piece by piece", "err", err)
-		}
-	})
+	if img.pack != nil {
+		img.background.Go(func() {
+			if err := img.pack.Prefetch(ctx); err != nil && ctx.Err() == nil {
+				img.logger.Info("the pushed indexes are fetched piece by piece", "err", err)
+			}
+		})
+	}
+	if img.opt.Prefetch == PrefetchProfile {
+		img.background.Go(func() {
+			p, err := img.storedProfile(ctx)
+			if err != nil {
+				img.logger.Warn("the profile is not used", "err", err)
+			}
+			img.profile <- p
+		})
+	}
+}
+
+// foresees says whether what files say will be read next is to be fetched early: not where a profile
+// knows better, nor where one is recorded, which is to hold what was read and nothing else.
+func (img *Image) foresees() bool {
+	if img.opt.OneShot || img.opt.Record {
+		return false
+	}
+	switch img.opt.Prefetch {
+	case PrefetchNone:
+		return false
+	case PrefetchProfile:
+		return !img.hasProfile()
+	default:
+		return true
+	}
 }
 
 // startBackground starts what goes on behind an opened image: what is fetched ahead,
@@ -51,10 +79,7 @@ func (img *Image) prefetchAll(ctx context.Context) {
 // replay fetches what the image's profile names, if there is one: recorded here, or
 // stored with the pushed index.
 func (img *Image) replay(ctx context.Context) {
-	p, err := img.storedProfile(ctx)
-	if err != nil {
-		img.logger.Warn("the profile is not used", "err", err)
-	}
+	p := <-img.profile
 	if p == nil {
 		return
 	}
@@ -65,6 +90,14 @@ func (img *Image) replay(ctx context.Context) {
 			}
 		})
 	}
+}
+
+// hasProfile says whether storedProfile will find one.
+func (img *Image) hasProfile() bool {
+	if _, err := img.Cache.GetDoc("profile", docName(img.Meta.Descriptor.Digest)); err == nil {
+		return true
+	}
+	return img.pack != nil && img.pack.HasProfile()
 }
 
 // storedProfile finds the image's profile; nil if there is none.

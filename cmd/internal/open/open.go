@@ -33,6 +33,7 @@ type Image struct {
 	background sync.WaitGroup
 	ctx        context.Context // of what goes on in the background
 	stop       context.CancelFunc
+	profile    chan *Profile // the one to replay, once; nil if there is none
 
 	onRefuted atomic.Pointer[func()]
 }
@@ -143,7 +144,7 @@ func (img *Image) merge(ctx context.Context) error {
 		return err
 	}
 	img.Content = fs.NewContent(img.Tree, readers, img.Cache)
-	if !img.opt.OneShot && img.opt.Prefetch != PrefetchNone {
+	if img.foresees() {
 		img.Content.Foresee()
 	}
 	return nil

@@ -57,8 +57,8 @@ func ParseProfile(b []byte) (*Profile, error) {
 	return &p, nil
 }
 
-// profile makes a profile of what was read since the image was opened.
-func (img *Image) profile() *Profile {
+// recorded makes a profile of what was read since the image was opened.
+func (img *Image) recorded() *Profile {
 	p := &Profile{Version: profileVersion, Image: img.Meta.Descriptor.Digest}
 	for _, l := range img.Each() {
 		pl := ProfileLayer{DiffID: l.DiffID}
@@ -100,7 +100,7 @@ func (p *Profile) chunks(l *Layer) []int {
 // WriteProfile writes a profile of what was read to a file, and keeps it in the cache for the
 // next mount of the image.
 func (img *Image) WriteProfile(path string) error {
-	b, err := json.Marshal(img.profile())
+	b, err := json.Marshal(img.recorded())
 	if err != nil {
 		return err
 	}

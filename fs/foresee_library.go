@@ -1,0 +1,92 @@
+package fs
+
+import (
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/shalefs/shalefs/fs/dynlink"
+	"github.com/shalefs/shalefs/index/tarx"
+)
+
+// libraryDirs are where a dynamic linker looks for libraries; also directories in them whose name
+// is that of a system, like x86_64-linux-gnu.
+var libraryDirs = []string{"lib", "usr/lib", "usr/local/lib", "lib64", "usr/lib64"}
+
+// A libraryPath finds libraries.
+type libraryPath struct {
+	tree *Tree
+
+	mu   sync.Mutex
+	dirs []Ino // guarded by mu; nil until they are needed
+}
+
+// needs returns the files that the linker opens for an object.
+func (l *libraryPath) needs(ino Ino, o *dynlink.Object) []Ino {
+	var out []Ino
+	if ino, ok := l.tree.file(o.Interp); ok {
+		out = append(out, ino)
+	}
+	dir := path.Dir(l.tree.Path(ino))
+	for _, name := range o.Needed {
+		if ino, ok := l.find(name, dir, o.RunPath); ok {
+			out = append(out, ino)
+		}
+	}
+	return out
+}
+
+// find finds a library as a dynamic linker does, but for what is configured in the image.
+func (l *libraryPath) find(name, dir string, runPath []string) (Ino, bool) {
+	if strings.Contains(name, "/") {
+		return l.tree.file(name)
+	}
+	for _, d := range runPath {
+		d = strings.ReplaceAll(strings.ReplaceAll(d, "${ORIGIN}", dir), "$ORIGIN", dir)
+		if ino, ok := l.tree.file(d + "/" + name); ok {
+			return ino, true
+		}
+	}
+	for _, d := range l.list() {
+		if ino, ok := l.tree.file(l.tree.Path(d) + "/" + name); ok {
+			return ino, true
+		}
+	}
+	return 0, false
+}
+
+// file resolves the path of a regular file.
+func (t *Tree) file(name string) (Ino, bool) {
+	ino, err := t.Resolve(name, false)
+	return ino, err == nil && t.Kind(ino) == tarx.Regular
+}
+
+func (l *libraryPath) list() []Ino {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dirs != nil {
+		return l.dirs
+	}
+	l.dirs = []Ino{}
+	seen := map[Ino]bool{}
+	add := func(d Ino) {
+		if !seen[d] && l.tree.Kind(d) == tarx.Directory {
+			seen[d] = true
+			l.dirs = append(l.dirs, d)
+		}
+	}
+	for _, name := range libraryDirs {
+		d, err := l.tree.Resolve(name, false)
+		if err != nil || seen[d] {
+			continue
+		}
+		l.tree.ReadDir(d, 0, func(_ int, name string, child Ino) bool {
+			if strings.Contains(name, "-linux-") {
+				add(child)
+			}
+			return true
+		})
+		add(d)
+	}
+	return l.dirs
+}
