@@ -12,7 +12,7 @@ CORPUS  ?= $(CURDIR)/.cache/decodecorpus
 FUZZ    ?= 10s
 SOAK    ?= 10m
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-PACKAGES := fuse3 umoci skopeo buildah mmdebstrap busybox-static pigz zstd libdeflate-tools isal attr jq curl ca-certificates gcc libc6-dev zlib1g-dev make dpkg-dev xz-utils
+PACKAGES := fuse3 python3 umoci skopeo buildah mmdebstrap busybox-static pigz zstd libdeflate-tools isal attr jq curl ca-certificates gcc libc6-dev zlib1g-dev make dpkg-dev xz-utils
 
 export CGO_ENABLED ?= 1
 

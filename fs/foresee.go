@@ -33,6 +33,10 @@ const (
 	foreseeStart = 256 << 10 // and how much of a larger one
 	crowd        = 2         // files of a directory after which the others are wanted too,
 	maxCrowd     = 8 << 20   // if they have no more bytes than that
+
+	walkStep  = 64 // who reads a tree comes this much further with each file, or less, in the tree's order
+	walkScore = 4  // and who did that so much more often than anything else is taken to do it
+	maxScore  = 16
 )
 
 // A foresight reads ahead what a file that was read says will be read next: a program or library,
@@ -49,6 +53,8 @@ type foresight struct {
 	mu   sync.Mutex // guards what follows
 	seen map[Ino]struct{}
 	from map[Ino]int // files that were named, by directory
+	last Ino         // the file read last
+	walk int         // how much the reads look like those of somebody who reads a whole tree
 
 	libraries libraryPath
 	modules   modulePath
@@ -78,7 +84,7 @@ func (f *foresight) read(ino Ino, layer int, p []byte) {
 	if f == nil {
 		return
 	}
-	if r, ok := f.c.readers[layer].(aheadReader); !ok || !r.Far() || !f.tells(ino, p) {
+	if r, ok := f.c.readers[layer].(aheadReader); !ok || !r.Far() || f.walking(ino) || !f.tells(ino, p) {
 		return
 	}
 	f.mu.Lock()
@@ -94,6 +100,20 @@ func (f *foresight) read(ino Ino, layer int, p []byte) {
 		case <-f.ctx.Done():
 		}
 	})
+}
+
+// walking notes that the beginning of a file was read, and says whether that looks like somebody who reads a whole
+// tree: what files say tells nothing about what he reads next.
+func (f *foresight) walking(ino Ino) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ino > f.last && ino-f.last <= walkStep {
+		f.walk = min(f.walk+1, maxScore)
+	} else if ino != f.last {
+		f.walk = max(f.walk-2, 0)
+	}
+	f.last = ino
+	return f.walk >= walkScore
 }
 
 // tells says whether a file that begins with p may say what is read next.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -292,6 +293,25 @@ func TestForeseeModules(t *testing.T) {
 		if far.read[far.at[name]] {
 			t.Errorf("%s was read", name)
 		}
+	}
+}
+
+// Who reads one file after the other reads a tree, and starts nothing.
+func TestForeseeWalk(t *testing.T) {
+	var files []file
+	for i := range 100 {
+		files = append(files, file{fmt.Sprintf("lib/m%03d.py", i), "", []byte("import last")})
+	}
+	files = append(files, file{"lib/last.py", "", nil}) // after all others in the tar, before them in the tree
+	far := newFar(t, files)
+	for i := range 100 {
+		far.read0(fmt.Sprintf("lib/m%03d.py", i))
+	}
+	if err := far.content.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(far.ahead); n > 10 {
+		t.Errorf("%d ranges ahead", n)
 	}
 }
 
