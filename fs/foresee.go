@@ -26,13 +26,15 @@ type aheadReader interface {
 
 // The bounds of what is foreseen.
 const (
-	maxForeseen  = 4096      // files of one mount
+	maxForeseen  = 1 << 15   // files of one mount
 	maxChases    = 8         // at a time
-	maxForeseeTo = 16 << 20  // bytes of one part of a file
+	maxForeseeTo = 16 << 20  // bytes of one part of a file,
+	maxAhead     = 64 << 20  // and of all that are asked for together
 	foreseeWhole = 6 << 20   // bytes up to which all of a file is taken to be wanted when it is,
 	foreseeStart = 256 << 10 // and how much of a larger one
 	crowd        = 2         // files of a directory after which the others are wanted too,
-	maxCrowd     = 8 << 20   // if they have no more bytes than that
+	maxCrowd     = 8 << 20   // if they have no more bytes than that, where a file counts as minFile at least
+	minFile      = 2 << 10
 
 	walkStep  = 64 // who reads a tree comes this much further with each file, or less, in the tree's order
 	walkScore = 4  // and who did that so much more often than anything else is taken to do it
@@ -192,7 +194,7 @@ func (f *foresight) neighbours(ino Ino) []part {
 		if f.c.tree.Kind(child) == tarx.Regular {
 			p := f.start(child)
 			parts = append(parts, p)
-			sum += p.r.End
+			sum += max(p.r.End, minFile)
 		}
 		return sum <= maxCrowd
 	})
@@ -220,13 +222,15 @@ func (f *foresight) look(ino Ino) (files []Ino, parts []part) {
 // ahead asks for parts of files.
 func (f *foresight) ahead(parts []part) {
 	ranges := make([][]lazy.Range, len(f.c.readers))
+	room := int64(maxAhead)
 	for _, p := range parts {
 		ext, err := f.c.tree.Open(p.ino)
 		if err != nil || ext.Sparse != nil {
 			continue
 		}
 		end := min(p.r.End, ext.Size)
-		if p.r.Off < end && end-p.r.Off <= maxForeseeTo {
+		if n := end - p.r.Off; n > 0 && n <= min(maxForeseeTo, room) {
+			room -= n
 			ranges[ext.Layer] = append(ranges[ext.Layer], lazy.Range{Off: ext.Off + p.r.Off, End: ext.Off + end})
 		}
 	}
@@ -252,7 +256,7 @@ func (f *foresight) object(file contentAt) (files []Ino, parts []part) {
 // module looks at a Python module.
 func (f *foresight) module(file contentAt) []Ino {
 	size := file.size()
-	if size > pyimport.MaxSize {
+	if size <= 0 || size > pyimport.MaxSize {
 		return nil
 	}
 	b := make([]byte, size)

@@ -15,8 +15,10 @@ import (
 var packageDirs = []string{"lib-dynload", "site-packages", "../python3/dist-packages",
 	"../../local/lib/%s/site-packages", "../../local/lib/%s/dist-packages"}
 
-// maxRoots is how many directories are searched for modules.
-const maxRoots = 16
+const (
+	maxRoots   = 16 // directories that are searched for modules
+	maxEndings = 64 // endings of one name in a directory that are looked at
+)
 
 // A modulePath finds Python modules. Where Python looks for them is not known, but the modules that
 // it reads show it.
@@ -153,11 +155,13 @@ func (m *modulePath) init(dir Ino) (Ino, bool) { return m.file(dir, "__init__") 
 
 // file finds the file of a module in a directory: a library, compiled code, or the text.
 func (m *modulePath) file(dir Ino, name string) (file Ino, ok bool) {
+	looks := 0
 	m.tree.withPrefix(dir, name+".", func(n string, ino Ino) bool {
 		if strings.HasSuffix(n, ".so") {
 			file, ok = ino, m.tree.Kind(ino) == tarx.Regular
 		}
-		return !ok
+		looks++
+		return !ok && looks < maxEndings
 	})
 	if ok {
 		return file, true

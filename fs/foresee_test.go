@@ -135,7 +135,13 @@ func newFar(t *testing.T, files []file) *farTree {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := fstest.Parse(buf.Bytes())
+	return farOf(t, buf.Bytes())
+}
+
+// farOf makes a farTree of a tar.
+func farOf(t *testing.T, b []byte) *farTree {
+	t.Helper()
+	parsed, err := fstest.Parse(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,6 +299,32 @@ func TestForeseeModules(t *testing.T) {
 		if far.read[far.at[name]] {
 			t.Errorf("%s was read", name)
 		}
+	}
+}
+
+// A sparse file, whose stored bytes are not its content, says nothing; nor does an empty one.
+func TestForeseeSparse(t *testing.T) {
+	b, err := fstest.Tar(`
+"x" pax raw= data="25 GNU.sparse.size=20000\n26 GNU.sparse.numblocks=2\n33 GNU.sparse.map=4096,3,16384,4\n24 GNU.sparse.name=s.py\n"
+file GNUSparseFile.0/s raw= data=onefour
+file empty.py
+file other.py data="import s, empty"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := farOf(t, b)
+	for _, name := range []string{"s.py", "empty.py", "other.py"} {
+		far.read0(name)
+	}
+	far.until(func() string {
+		if !far.ahead[lazy.Range{Off: far.at["other.py"], End: far.at["other.py"] + 15}] {
+			return "other.py"
+		}
+		return ""
+	})
+	if len(far.ahead) != 1 {
+		t.Errorf("ahead of %v", far.ahead)
 	}
 }
 

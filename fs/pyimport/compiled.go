@@ -68,7 +68,7 @@ type code struct {
 func (c *code) imports(d *dialect) []Import {
 	var out []Import
 	var level, from value // the two loaded last
-	arg := 0
+	arg, names := 0, 0
 	for p := c.text; len(p) >= 2; p = p[2:] {
 		op := p[0]
 		arg = arg<<8 | int(p[1])
@@ -87,6 +87,9 @@ func (c *code) imports(d *dialect) []Import {
 					if name.kind == text {
 						i.From = append(i.From, string(name.s))
 					}
+				}
+				if names += i.names(); names > maxNames {
+					return out
 				}
 				out = append(out, i)
 			}

@@ -20,6 +20,9 @@ import "errors"
 // than imports.
 const MaxSize = 4 << 20
 
+// maxNames is how many names of modules are taken from one.
+const maxNames = 4096
+
 // ErrFormat is the error for what is no compiled module, is of a version of Python that is not known
 // here, or is broken.
 var ErrFormat = errors.New("no compiled Python module")
@@ -34,3 +37,6 @@ type Import struct {
 	// From are the names that "from Name import" lists. Each may be a module or anything else.
 	From []string
 }
+
+// names is how many names an import has.
+func (i *Import) names() int { return 1 + len(i.From) }

@@ -171,6 +171,17 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// Of a module with very many imports the first ones count.
+func TestMany(t *testing.T) {
+	text := strings.Repeat("from a import b, c\n", 100_000)
+	if n := len(pyimport.Source([]byte(text))); n < 1000 || n > 10_000 {
+		t.Errorf("%d imports", n)
+	}
+	if is := pyimport.Source([]byte("import " + strings.Repeat("a, ", 100_000) + "b")); len(is) > 10_000 {
+		t.Errorf("%d imports in a line", len(is))
+	}
+}
+
 func FuzzCompiled(f *testing.F) {
 	for _, m := range modules(f, "python3", "some")[:20] {
 		b, err := os.ReadFile(m.PYC)

@@ -14,6 +14,7 @@ func Source(b []byte) []Import {
 	}
 	var out []Import
 	s := scanner{rest: b}
+	names := 0
 	body := -1 // how far the function is indented whose body this is; -1 outside of any
 	for {
 		line, indent, ok := s.line()
@@ -33,7 +34,12 @@ func Source(b []byte) []Import {
 			}
 		case "import", "from", "try", "else", "finally", "if", "with": // the latter with a statement in the same line
 			for _, st := range statements(line) {
-				out = append(out, statement(st)...)
+				for _, i := range statement(st) {
+					if names += i.names(); names > maxNames {
+						return out
+					}
+					out = append(out, i)
+				}
 			}
 		}
 	}
