@@ -23,6 +23,8 @@ func TestReadPresent(t *testing.T) {
 		t.Errorf("nothing was read, but it is present, or was asked for: %v", r.blob.Requests())
 	}
 	r.want(0, 1000)
+	// A reader has his bytes a moment before they are kept.
+	eventually(t, "the flight is over", func() bool { return r.blob.Open() == 0 })
 	r.blob.Reset()
 	want := make([]byte, len(p))
 	if _, err := r.ReadAt(ctx, want, 0); err != nil {
