@@ -2,15 +2,13 @@ package fs
 
 import (
 	"context"
-	"errors"
 	"io"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/shalefs/shalefs/fs/dynlink"
-	"github.com/shalefs/shalefs/fs/pyimport"
 	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/index/needs"
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/lazy"
 )
@@ -27,6 +25,7 @@ type aheadReader interface {
 // The bounds of what is foreseen.
 const (
 	maxForeseen  = 1 << 15   // files of one mount
+	maxTogether  = 1 << 12   // that are asked for together
 	maxChases    = 8         // at a time
 	maxForeseeTo = 16 << 20  // bytes of one part of a file,
 	maxAhead     = 64 << 20  // and of all that are asked for together
@@ -81,31 +80,55 @@ func (f *foresight) close() {
 	f.wg.Wait()
 }
 
-// read is told that p was read from the beginning of a file.
-func (f *foresight) read(ino Ino, layer int, p []byte) {
-	if f == nil {
-		return
-	}
-	if r, ok := f.c.readers[layer].(aheadReader); !ok || !r.Far() || f.walking(ino) || !f.tells(ino, p) {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.take(ino) {
-		return
-	}
-	f.wg.Go(func() {
-		select {
-		case f.slots <- struct{}{}:
-			defer func() { <-f.slots }()
-			f.chase(ino)
-		case <-f.ctx.Done():
-		}
-	})
+// A teller is a layer that says what its files need: *index.Layer.
+type teller interface {
+	// Needs tells what the file of an entry needs; known is false if the layer cannot say.
+	Needs(entry int) (what *needs.Needs, known bool)
 }
 
-// walking notes that the beginning of a file was read, and says whether that looks like somebody who reads a whole
-// tree: what files say tells nothing about what he reads next.
+// told says what the layer tells of a file.
+func (f *foresight) told(ino Ino) (what *needs.Needs, known bool) {
+	r := f.c.tree.rec(ino)
+	if l, ok := f.c.tree.layers[r.layer].(teller); ok {
+		return l.Needs(int(r.entry))
+	}
+	return nil, false
+}
+
+// begun is told that the beginning of a file is to be read. What the layers tell of it is
+// asked for before it is, so that they come together.
+func (f *foresight) begun(ino Ino, layer int) {
+	if f == nil || !f.far(layer) || f.walking(ino) {
+		return
+	}
+	if what, _ := f.told(ino); what != nil && f.counts(ino) && f.fresh(ino) {
+		f.chase(f.follow([]Ino{ino}))
+	}
+}
+
+// read is told that p was read from the beginning of a file.
+func (f *foresight) read(ino Ino, layer int, p []byte) {
+	if f == nil || !f.far(layer) || f.walks() || !needs.May(f.c.tree.name(ino), p) {
+		return
+	}
+	if _, known := f.told(ino); !known && f.counts(ino) && f.fresh(ino) {
+		f.chase(f.follow([]Ino{ino}))
+	}
+}
+
+func (f *foresight) far(layer int) bool {
+	r, ok := f.c.readers[layer].(aheadReader)
+	return ok && r.Far()
+}
+
+// counts says whether who reads a file reads what it needs: not if it is the text of a module that is
+// compiled, too.
+func (f *foresight) counts(ino Ino) bool {
+	return !needs.IsSource(f.c.tree.name(ino)) || f.modules.isSource(ino)
+}
+
+// walking notes that the beginning of a file is to be read, and says whether that looks like somebody who reads a
+// whole tree: what files say tells nothing about what he reads next.
 func (f *foresight) walking(ino Ino) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -118,12 +141,20 @@ func (f *foresight) walking(ino Ino) bool {
 	return f.walk >= walkScore
 }
 
-// tells says whether a file that begins with p may say what is read next.
-func (f *foresight) tells(ino Ino, p []byte) bool {
-	return dynlink.IsObject(p) || pyimport.IsCompiled(p) || f.modules.isSource(ino)
+func (f *foresight) walks() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.walk >= walkScore
 }
 
-// take says whether a file is to be looked at, which happens once. The caller holds f.mu.
+// fresh says whether a file is to be looked at, which happens once.
+func (f *foresight) fresh(ino Ino) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.take(ino)
+}
+
+// take is fresh; the caller holds f.mu.
 func (f *foresight) take(ino Ino) bool {
 	if _, ok := f.seen[ino]; ok || len(f.seen) >= maxForeseen || f.ctx.Err() != nil {
 		return false
@@ -138,36 +169,61 @@ type part struct {
 	r   lazy.Range // in the file
 }
 
-// chase goes from a file to those that it names, from these to those that they name, and so on.
-func (f *foresight) chase(ino Ino) {
-	inos := []Ino{ino}
-	for len(inos) > 0 {
-		var parts []part
-		for _, ino := range inos {
-			parts = append(parts, f.start(ino))
-			parts = append(parts, f.neighbours(ino)...)
-		}
-		f.ahead(parts)
-		var named []Ino
-		for i, ino := range inos {
-			if i > 0 && f.isLibrary(ino) { // it says what it needs while the others still come
-				f.wg.Go(func() { f.chase(ino) })
-				continue
-			}
-			files, parts := f.look(ino)
-			f.ahead(parts)
-			named = append(named, files...)
-		}
-		f.mu.Lock()
-		inos = slices.DeleteFunc(named, func(ino Ino) bool { return !f.take(ino) })
-		f.mu.Unlock()
+// chase goes from files of which the layers tell nothing to those that they need, which it finds by reading
+// them, from these to those that they need, and so on. It does not wait for the end of that.
+func (f *foresight) chase(inos []Ino) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(inos) == 0 || f.ctx.Err() != nil {
+		return
 	}
+	f.wg.Go(func() {
+		select {
+		case f.slots <- struct{}{}:
+			defer func() { <-f.slots }()
+		case <-f.ctx.Done():
+			return
+		}
+		for len(inos) > 0 {
+			var named []Ino
+			for i, ino := range inos {
+				if i > 0 && f.isLibrary(ino) { // it says what it needs while the others still come
+					f.chase([]Ino{ino})
+					continue
+				}
+				named = append(named, f.look(ino)...)
+			}
+			inos = f.follow(named)
+		}
+	})
+}
+
+// follow goes as far as the layers tell what files need, and asks for all of these files together.
+// It returns those of which the layers tell nothing.
+func (f *foresight) follow(inos []Ino) (unknown []Ino) {
+	var parts []part
+	for n := 0; len(inos) > 0 && n < maxTogether; n++ {
+		ino := inos[0]
+		inos = inos[1:]
+		parts = append(parts, f.beginning(ino))
+		what, known := f.told(ino)
+		if !known {
+			parts = append(parts, f.neighbours(ino)...)
+			unknown = append(unknown, ino)
+			continue
+		}
+		files, more := f.needed(ino, what)
+		parts = append(parts, more...)
+		inos = append(inos, files...)
+	}
+	f.ahead(parts)
+	return unknown
 }
 
 func (f *foresight) isLibrary(ino Ino) bool { return strings.Contains(f.c.tree.name(ino), ".so") }
 
-// start is what is wanted of a file before it was looked at.
-func (f *foresight) start(ino Ino) part {
+// beginning is what is wanted of a file whatever it needs.
+func (f *foresight) beginning(ino Ino) part {
 	n := f.c.tree.Attr(ino).Size
 	if n > foreseeWhole {
 		n = foreseeStart
@@ -192,7 +248,7 @@ func (f *foresight) neighbours(ino Ino) []part {
 	var sum int64
 	f.c.tree.ReadDir(dir, 0, func(_ int, _ string, child Ino) bool {
 		if f.c.tree.Kind(child) == tarx.Regular {
-			p := f.start(child)
+			p := f.beginning(child)
 			parts = append(parts, p)
 			sum += max(p.r.End, minFile)
 		}
@@ -204,19 +260,44 @@ func (f *foresight) neighbours(ino Ino) []part {
 	return parts
 }
 
-// look reads a file and says which ones will be read next, and which parts of itself. What
+// look reads a file, asks for the parts of it that will be read next, and returns the files that will. What
 // goes wrong is for those to see who read it themselves.
-func (f *foresight) look(ino Ino) (files []Ino, parts []part) {
-	file := contentAt{f, ino}
-	var head [64]byte
-	n, err := file.ReadAt(head[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+func (f *foresight) look(ino Ino) []Ino {
+	size := f.size(ino)
+	if size <= 0 {
+		return nil
+	}
+	what, err := needs.Read(f.c.tree.name(ino), contentAt{f, ino}, size)
+	if err != nil || !f.counts(ino) {
+		return nil
+	}
+	files, parts := f.needed(ino, what)
+	f.ahead(parts)
+	return files
+}
+
+// needed returns the files that a file needs and that were not thought of yet, and which parts of itself.
+func (f *foresight) needed(ino Ino, what *needs.Needs) (files []Ino, parts []part) {
+	switch {
+	case what == nil:
 		return nil, nil
+	case what.Object != nil:
+		for _, r := range what.Object.Reads {
+			parts = append(parts, part{ino, lazy.Range{Off: r.Off, End: r.End}})
+		}
+		files = f.libraries.needs(ino, what.Object)
+		if what.Object.Interp != "" {
+			parts = append(parts, part{ino, lazy.Range{Off: 0, End: maxForeseeTo}})
+			if start := f.modules.starts(ino); len(start) > 0 {
+				files = slices.Concat(files, start, f.libraries.locale())
+			}
+		}
+	default:
+		files = f.modules.imports(ino, what.Imports)
 	}
-	if dynlink.IsObject(head[:n]) {
-		return f.object(file)
-	}
-	return f.module(file), nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(files, func(ino Ino) bool { return !f.take(ino) }), parts
 }
 
 // ahead asks for parts of files.
@@ -241,37 +322,6 @@ func (f *foresight) ahead(parts []part) {
 	}
 }
 
-// object looks at a program or library.
-func (f *foresight) object(file contentAt) (files []Ino, parts []part) {
-	o, err := dynlink.Read(file, file.size())
-	if err != nil {
-		return nil, nil
-	}
-	for _, r := range o.Reads {
-		parts = append(parts, part{file.ino, lazy.Range{Off: r.Off, End: r.End}})
-	}
-	return f.libraries.needs(file.ino, o), parts
-}
-
-// module looks at a Python module.
-func (f *foresight) module(file contentAt) []Ino {
-	size := file.size()
-	if size <= 0 || size > pyimport.MaxSize {
-		return nil
-	}
-	b := make([]byte, size)
-	if _, err := file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil
-	}
-	var imports []pyimport.Import
-	if pyimport.IsCompiled(b) {
-		imports, _ = pyimport.Compiled(b)
-	} else if f.modules.isSource(file.ino) {
-		imports = pyimport.Source(b)
-	}
-	return f.modules.imports(file.ino, imports)
-}
-
 // contentAt reads a file, but not as somebody whose reads say what comes next.
 type contentAt struct {
 	f   *foresight
@@ -279,8 +329,8 @@ type contentAt struct {
 }
 
 // size is the size of a file that is not sparse; -1 for others.
-func (a contentAt) size() int64 {
-	ext, err := a.f.c.tree.Open(a.ino)
+func (f *foresight) size(ino Ino) int64 {
+	ext, err := f.c.tree.Open(ino)
 	if err != nil || ext.Sparse != nil {
 		return -1
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/shalefs/shalefs/fs/dynlink"
+	"github.com/shalefs/shalefs/index/needs/dynlink"
 	"github.com/shalefs/shalefs/index/tarx"
 )
 
@@ -24,8 +24,8 @@ type libraryPath struct {
 // needs returns the files that the linker opens for an object.
 func (l *libraryPath) needs(ino Ino, o *dynlink.Object) []Ino {
 	var out []Ino
-	if ino, ok := l.tree.file(o.Interp); ok {
-		out = append(out, ino)
+	if o.Interp != "" {
+		out = l.tree.files(out, o.Interp, "etc/ld.so.cache")
 	}
 	dir := path.Dir(l.tree.Path(ino))
 	for _, name := range o.Needed {
@@ -59,6 +59,26 @@ func (l *libraryPath) find(name, dir string, runPath []string) (Ino, bool) {
 func (t *Tree) file(name string) (Ino, bool) {
 	ino, err := t.Resolve(name, false)
 	return ino, err == nil && t.Kind(ino) == tarx.Regular
+}
+
+// locale returns what glibc reads for a program that asks for the locale, which is UTF-8 unless another is
+// configured, and for the time zone.
+func (l *libraryPath) locale() []Ino {
+	names := []string{"usr/lib/locale/C.utf8/LC_CTYPE", "etc/localtime"}
+	for _, d := range l.list() {
+		names = append(names, l.tree.Path(d)+"/gconv/gconv-modules.cache")
+	}
+	return l.tree.files(nil, names...)
+}
+
+// files appends those of some paths that are regular files.
+func (t *Tree) files(to []Ino, names ...string) []Ino {
+	for _, name := range names {
+		if ino, ok := t.file(name); ok {
+			to = append(to, ino)
+		}
+	}
+	return to
 }
 
 func (l *libraryPath) list() []Ino {

@@ -3,10 +3,11 @@ package fs
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/shalefs/shalefs/fs/pyimport"
+	"github.com/shalefs/shalefs/index/needs/pyimport"
 	"github.com/shalefs/shalefs/index/tarx"
 )
 
@@ -31,6 +32,14 @@ type modulePath struct {
 }
 
 const cacheDir = "__pycache__"
+
+// frozen are the modules that an interpreter of version 3.11 or later has in itself (Tools/build/freeze_modules.py of
+// CPython): their files are never read.
+var frozen = map[string]bool{
+	"abc": true, "codecs": true, "io": true, "zipimport": true, "_collections_abc": true, "_sitebuiltins": true, "genericpath": true,
+	"ntpath": true, "posixpath": true, "os": true, "site": true, "stat": true, "runpy": true,
+	"importlib._bootstrap": true, "importlib._bootstrap_external": true, "importlib.util": true, "importlib.machinery": true,
+}
 
 // isSource says whether a file is the text of a module of which there is no compiled form.
 func (m *modulePath) isSource(ino Ino) bool {
@@ -66,7 +75,7 @@ func (m *modulePath) imports(ino Ino, imports []pyimport.Import) []Ino {
 		}
 		out = append(out, m.find(from, i)...)
 	}
-	return out
+	return slices.DeleteFunc(out, m.isFrozen)
 }
 
 // root returns the directory where an absolute name begins. A directory that is no package by its own
@@ -82,6 +91,66 @@ func (m *modulePath) root(name string) Ino {
 		}
 	}
 	return bare
+}
+
+// maxPaths is how many .pth files of a directory are taken to be read.
+const maxPaths = 16
+
+// starts returns what a program reads before it comes to the first module that it was asked for, if
+// it is a Python interpreter, which its name says.
+func (m *modulePath) starts(program Ino) []Ino {
+	at := m.tree.Path(program)
+	name := path.Base(at)
+	minor, ok := strings.CutPrefix(name, "python3.")
+	if _, err := strconv.ParseUint(minor, 10, 8); !ok || err != nil {
+		return nil
+	}
+	lib, err := m.tree.Resolve(path.Join("/", at, "../../lib", name), false)
+	if err != nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tag = ".cpython-3" + minor + ".pyc"
+	m.learn(lib)
+	var out []Ino
+	for _, name := range []string{"encodings.aliases", "encodings.utf_8", "sitecustomize"} {
+		i := pyimport.Import{Name: name}
+		out = append(out, m.find(m.root(name), i)...)
+	}
+	for _, d := range m.roots {
+		n := 0
+		m.tree.ReadDir(d, 0, func(_ int, name string, ino Ino) bool {
+			if strings.HasSuffix(name, ".pth") && m.tree.Kind(ino) == tarx.Regular {
+				out = append(out, ino)
+				n++
+			}
+			return n < maxPaths
+		})
+	}
+	return out
+}
+
+// isFrozen says whether a file is that of a module that the interpreter has in itself.
+func (m *modulePath) isFrozen(ino Ino) bool {
+	name, dir := m.tree.name(ino), m.tree.Parent(ino)
+	if m.tree.name(dir) == cacheDir {
+		dir = m.tree.Parent(dir)
+	}
+	name, tag, _ := strings.Cut(name, ".")
+	version, ok := strings.CutPrefix(tag, "cpython-3")
+	version, pyc := strings.CutSuffix(version, ".pyc")
+	if minor, err := strconv.Atoi(version); !ok || !pyc || err != nil || minor < 11 {
+		return false
+	}
+	if m.tree.name(dir) == "importlib" {
+		name, dir = "importlib."+name, m.tree.Parent(dir)
+	}
+	if !frozen[name] {
+		return false
+	}
+	_, ok = m.tree.Lookup(dir, "lib-dynload")
+	return ok
 }
 
 // learn notes that a module was read from a directory, which is that of a package, or one where

@@ -4,11 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,68 +14,27 @@ import (
 	"github.com/shalefs/shalefs/fs"
 	"github.com/shalefs/shalefs/fs/fstest"
 	"github.com/shalefs/shalefs/index"
+	"github.com/shalefs/shalefs/index/needs"
+	"github.com/shalefs/shalefs/index/needs/needstest"
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/lazy"
 )
 
-// The parts of a made-up object: a segment of tables, and a writable one at its end.
+// The parts of a made-up object.
 const (
 	objectSize    = 256 << 10
-	objectDynamic = 200 << 10
-	objectStrings = 8 << 10
+	objectDynamic = objectSize - needstest.Writable
 )
 
-// object makes an ELF object that needs libraries.
 func object(interp, runPath string, needed ...string) []byte {
-	b := make([]byte, objectSize)
-	le := binary.LittleEndian
-	copy(b, "\x7fELF\x02\x01\x01")
-	le.PutUint64(b[32:], 64)
-	le.PutUint16(b[54:], 56)
-	n := 0
-	segment := func(kind, flags uint32, off, size int) {
-		p := b[64+56*n:]
-		le.PutUint32(p, kind)
-		le.PutUint32(p[4:], flags)
-		le.PutUint64(p[8:], uint64(off))
-		le.PutUint64(p[16:], uint64(off))
-		le.PutUint64(p[32:], uint64(size))
-		n++
-		le.PutUint16(b[56:], uint16(n))
-	}
-	segment(1, 4, 0, objectDynamic)
-	segment(1, 6, objectDynamic, objectSize-objectDynamic)
-	segment(2, 6, objectDynamic, 4096)
-	if interp != "" {
-		copy(b[4096:], interp)
-		segment(3, 4, 4096, len(interp)+1)
-	}
-	at, strs := 0, 1
-	entry := func(tag, v int) {
-		le.PutUint64(b[objectDynamic+at:], uint64(tag))
-		le.PutUint64(b[objectDynamic+at+8:], uint64(v))
-		at += 16
-	}
-	str := func(s string) int {
-		copy(b[objectStrings+strs:], s)
-		strs += len(s) + 1
-		return strs - len(s) - 1
-	}
-	for _, s := range needed {
-		entry(1, str(s))
-	}
-	if runPath != "" {
-		entry(29, str(runPath))
-	}
-	entry(5, objectStrings)
-	entry(10, strs)
-	return b
+	return needstest.Object(objectSize, interp, runPath, needed...)
 }
 
 // A farLayer is a layer that is far away and notes what it is asked for.
 type farLayer struct {
 	*fstest.Layer
-	far bool
+	far   bool
+	tells bool // the layer says what its files need
 
 	mu    sync.Mutex // guards what follows
 	read  map[int64]bool
@@ -85,6 +42,18 @@ type farLayer struct {
 }
 
 func (l *farLayer) Far() bool { return l.far }
+
+func (l *farLayer) Needs(entry int) (*needs.Needs, bool) {
+	var e tarx.Entry
+	if err := l.Entry(entry, &e); err != nil || !l.tells {
+		return nil, false
+	}
+	b := make([]byte, e.Stored)
+	if _, err := l.Layer.ReadAt(context.Background(), b, e.Off); err != nil {
+		return nil, false
+	}
+	return needs.Of(e.Path, b), true
+}
 
 func (l *farLayer) Ahead(ranges ...lazy.Range) {
 	l.mu.Lock()
@@ -239,39 +208,21 @@ func TestForesee(t *testing.T) {
 	}
 }
 
-// pyc makes a compiled module of Python 3.11 that imports names: absolute ones, or with dots before them.
-func pyc(names ...string) []byte {
-	long := func(n int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(n)) }
-	str := func(s string) []byte { return append([]byte{'z', byte(len(s))}, s...) }
-	var text, consts, list []byte
-	for i, n := range names {
-		bare := strings.TrimLeft(n, ".")
-		consts = append(append(append(consts, 'i'), long(len(n)-len(bare))...), 'N')
-		list = append(list, str(bare)...)
-		text = append(text, 100, byte(2*i), 100, byte(2*i+1), 108, byte(i)) // LOAD_CONST, LOAD_CONST, IMPORT_NAME
-	}
-	b := append([]byte{0xa7, 0x0d, '\r', '\n'}, make([]byte, 12)...)
-	b = append(append(b, 'c'), make([]byte, 20)...)
-	b = append(append(append(b, 's'), long(len(text))...), text...)
-	b = append(append(append(b, '('), long(2*len(names))...), consts...)
-	return append(append(append(b, '('), long(len(names))...), list...)
-}
-
 // The first read of a module brings those that it imports, from its own package and from
 // elsewhere, compiled or not, and those that they import, with the libraries among them and theirs.
 func TestForeseeModules(t *testing.T) {
 	const lib, site = "usr/lib/python3.11/", "usr/lib/python3/dist-packages/"
 	far := newFar(t, []file{
 		{lib + "os.py", "", nil},
-		{lib + "__pycache__/os.cpython-311.pyc", "", pyc("abc", "num.core", "nowhere", "..num")},
-		{lib + "abc.py", "", nil},
-		{lib + "__pycache__/abc.cpython-311.pyc", "", pyc()},
+		{lib + "__pycache__/os.cpython-311.pyc", "", needstest.Compiled("heapq", "num.core", "nowhere", "..num")},
+		{lib + "heapq.py", "", nil},
+		{lib + "__pycache__/heapq.cpython-311.pyc", "", needstest.Compiled()},
 		{lib + "zlast.py", "", nil},
-		{lib + "__pycache__/zlast.cpython-311.pyc", "", pyc()},
+		{lib + "__pycache__/zlast.cpython-311.pyc", "", needstest.Compiled()},
 		{lib + "lib-dynload/_x.cpython-311-x86_64-linux-gnu.so", "", object("", "")},
 		{lib + "num/core/other.py", "", []byte("import zlast")}, // no package by its own code
 		{site + "num/__init__.py", "", nil},
-		{site + "num/__pycache__/__init__.cpython-311.pyc", "", pyc(".sub", "_x")},
+		{site + "num/__pycache__/__init__.cpython-311.pyc", "", needstest.Compiled(".sub", "_x")},
 		{site + "num/sub.py", "", []byte("from . import core, nothing\ndef f(): import zlast\n")},
 		{site + "num/core/__init__.py", "", []byte("from ..fast import x")},
 		{site + "num/fast.cpython-311-x86_64-linux-gnu.so", "", object("", "", "libone.so.1")},
@@ -281,7 +232,7 @@ func TestForeseeModules(t *testing.T) {
 	far.read0(lib + "__pycache__/os.cpython-311.pyc")
 	far.until(func() string {
 		for _, name := range []string{
-			lib + "__pycache__/abc.cpython-311.pyc", lib + "lib-dynload/_x.cpython-311-x86_64-linux-gnu.so",
+			lib + "__pycache__/heapq.cpython-311.pyc", lib + "lib-dynload/_x.cpython-311-x86_64-linux-gnu.so",
 			site + "num/__pycache__/__init__.cpython-311.pyc", site + "num/sub.py", site + "num/core/__init__.py",
 			site + "num/fast.cpython-311-x86_64-linux-gnu.so", "usr/lib/x86_64-linux-gnu/libone.so.1",
 		} {
@@ -290,7 +241,7 @@ func TestForeseeModules(t *testing.T) {
 			}
 		}
 		// The rest of a directory of compiled modules comes with the second one.
-		if e := far.at[lib+"__pycache__/zlast.cpython-311.pyc"]; !far.ahead[lazy.Range{Off: e, End: e + int64(len(pyc()))}] {
+		if e := far.at[lib+"__pycache__/zlast.cpython-311.pyc"]; !far.ahead[lazy.Range{Off: e, End: e + int64(len(needstest.Compiled()))}] {
 			return "zlast"
 		}
 		return ""
@@ -298,6 +249,81 @@ func TestForeseeModules(t *testing.T) {
 	for _, name := range []string{lib + "num/core/other.py", site + "num/unused.py", lib + "os.py", lib + "__pycache__/zlast.cpython-311.pyc"} {
 		if far.read[far.at[name]] {
 			t.Errorf("%s was read", name)
+		}
+	}
+}
+
+// asked says whether the beginning of a file was asked for.
+func (f *farTree) asked(name string) bool {
+	for r := range f.ahead {
+		if r.Off == f.at[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// Of a layer that says what its files need nothing is read but what was asked for, and all of it is known at once.
+func TestForeseeTold(t *testing.T) {
+	far := programs(t)
+	far.tells = true
+	far.read0("usr/bin/prog")
+	for _, name := range []string{
+		"usr/bin/prog", "usr/lib/ld.so", "usr/lib/x86_64-linux-gnu/libself.so",
+		"usr/share/one/libone.so.1.0", "usr/share/one/private/libtwo.so",
+	} {
+		if !far.asked(name) {
+			t.Errorf("%s was not asked for", name)
+		}
+	}
+	if len(far.read) != 1 || far.asked("usr/lib/x86_64-linux-gnu/libother.so") {
+		t.Errorf("%d files read, ahead of %v", len(far.read), far.ahead)
+	}
+}
+
+// A Python interpreter begins with some modules, the locale and the time zone; what it has in itself it does not read.
+func TestForeseePython(t *testing.T) {
+	const lib, site = "usr/local/lib/python3.12/", "usr/local/lib/python3.12/site-packages/"
+	pyc := func(name string) string { return lib + "__pycache__/" + name + ".cpython-312.pyc" }
+	wanted := []string{
+		"etc/ld.so.cache", "usr/lib/locale/C.utf8/LC_CTYPE", "usr/share/zoneinfo/UTC", "usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache",
+		lib + "encodings/__pycache__/__init__.cpython-312.pyc", lib + "encodings/utf_8.py", pyc("sitecustomize"), site + "one.pth", pyc("heapq"),
+	}
+	others := []string{pyc("os"), pyc("codecs"), site + "other.txt", lib + "encodings/ascii.py", lib + "importlib/util.py"}
+	files := []file{
+		{"usr/local/bin/python3.12", "", object("/usr/lib/ld.so", "")},
+		{"usr/local/bin/python3.12-config", "", object("/usr/lib/ld.so", "")},
+		{"etc/localtime", "/usr/share/zoneinfo/UTC", nil},
+		{lib + "os.py", "", nil}, {lib + "codecs.py", "", nil}, {lib + "sitecustomize.py", "", nil}, {lib + "heapq.py", "", nil},
+		{lib + "encodings/__init__.py", "", nil}, {lib + "lib-dynload/x.so", "", nil}, {lib + "importlib/__init__.py", "", nil},
+	}
+	for _, name := range append(wanted, others...) {
+		content := []byte("import codecs, os\n")
+		switch name {
+		case pyc("sitecustomize"):
+			content = needstest.Compiled("heapq", "os", "importlib.util")
+		case pyc("os"):
+			content = needstest.Compiled("never")
+		case pyc("heapq"):
+			content = needstest.Compiled()
+		}
+		files = append(files, file{name, "", content})
+	}
+	far := newFar(t, files)
+	far.tells = true
+	far.read0("usr/local/bin/python3.12-config")
+	if len(far.ahead) > 4 {
+		t.Errorf("another program brings %v", far.ahead)
+	}
+	far.read0("usr/local/bin/python3.12")
+	for _, name := range wanted {
+		if !far.asked(name) {
+			t.Errorf("%s was not asked for", name)
+		}
+	}
+	for _, name := range others {
+		if name != lib+"importlib/util.py" && far.asked(name) {
+			t.Errorf("%s was asked for", name)
 		}
 	}
 }

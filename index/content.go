@@ -7,6 +7,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"github.com/shalefs/shalefs/index/needs"
 	"github.com/shalefs/shalefs/index/tarx"
 	"github.com/shalefs/shalefs/lazy"
 )
@@ -31,9 +32,11 @@ type content struct {
 
 	// The file that the parser is in.
 	entry int    // its number
+	path  string // empty if it is not asked what it needs
 	size  int64  // stored bytes
 	small []byte // content of a file that is not large
 	tree  treeSum
+	needs needs.Sample // of a large file
 	file  FileKeeper
 }
 
@@ -262,10 +265,14 @@ func (c *content) Entry(e *tarx.Entry) error {
 	if e.Kind != tarx.Regular {
 		return nil
 	}
-	c.entry, c.size, c.small = i, e.Stored, c.small[:0]
+	c.entry, c.path, c.size, c.small = i, e.Path, e.Stored, c.small[:0]
+	if e.Sparse != nil {
+		c.path = ""
+	}
 	if e.Stored < LargeBytes {
 		return nil
 	}
+	c.needs.Begin(c.path, c.size)
 	c.large = append(c.large, largeFile{Off: e.Off, End: e.Off + e.Stored, Entry: i})
 	c.tree.reset()
 	if c.keep != nil {
@@ -286,6 +293,9 @@ func (c *content) Content(p []byte) error {
 		return nil
 	}
 	c.tree.write(p)
+	if c.path != "" {
+		c.needs.Write(p)
+	}
 	if c.file != nil {
 		if _, err := c.file.Write(p); err != nil {
 			c.kept(err)
@@ -298,7 +308,13 @@ func (c *content) Content(p []byte) error {
 func (c *content) EndContent() error {
 	if c.size < LargeBytes {
 		c.t.setFileSum(c.entry, blake3.Sum256(c.small))
+		if c.t.Needs.wants(c.path) {
+			c.t.Needs.add(c.entry, c.path, needs.Of(c.path, c.small))
+		}
 		return nil
+	}
+	if c.t.Needs.wants(c.path) {
+		c.t.Needs.add(c.entry, c.path, c.needs.End())
 	}
 	sum := c.tree.sum()
 	c.t.setFileSum(c.entry, sum)

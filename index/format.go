@@ -55,8 +55,9 @@ const (
 	flagFile                // the blob is one raw file, not a tar: the one entry is made up
 	flagForeign             // made of another program's index, whose times may lack nanoseconds
 	flagStandIn             // the stream is not the layer's tar: contents in order, headers unknown
+	flagNeeds               // what files need is there: section secNeeds
 
-	knownFlags = flagChecked | flagRaw | flagDigests | flagFile | flagForeign | flagStandIn
+	knownFlags = flagChecked | flagRaw | flagDigests | flagFile | flagForeign | flagStandIn | flagNeeds
 )
 
 // A section is a part of the file.
@@ -74,6 +75,7 @@ const (
 	secChunkSums                    // sumBytes for each chunk
 	secChunkEnds                    // endBytes for each chunk
 	secWindows                      // heap: states and windows
+	secNeeds                        // heap: records of package needs; only with flagNeeds
 	numSections  = iota
 )
 
@@ -81,6 +83,7 @@ var sectionNames = [...]string{
 	secEntries: "entries", secPaths: "paths", secXattrs: "xattrs", secSparse: "sparse",
 	secSegments: "segments", secSpans: "spans", secWarnings: "warnings", secFileSums: "file digests",
 	secChunkSums: "chunk digests", secChunkEnds: "chunk ends", secWindows: "windows",
+	secNeeds: "needs",
 }
 
 func (s section) String() string { return sectionNames[s] }
@@ -113,10 +116,18 @@ type header struct {
 	sections           [numSections + 1]place
 }
 
+// last is the last section.
+func (h *header) last() section {
+	if h.flags&flagNeeds == 0 {
+		return secWindows
+	}
+	return secNeeds
+}
+
 // len is the length of the encoded header.
 func (h *header) len() int {
 	n := headerFixed + 6 + len(h.blob) + len(h.diff) + len(h.format)
-	return (n+7)&^7 + numSections*sectionBytes
+	return (n+7)&^7 + int(h.last())*sectionBytes
 }
 
 func (h *header) encode() []byte {
@@ -135,7 +146,7 @@ func (h *header) encode() []byte {
 		at += 2 + len(s)
 	}
 	at = (at + 7) &^ 7
-	for s := secEntries; s <= numSections; s++ {
+	for s := secEntries; s <= h.last(); s++ {
 		p := h.sections[s]
 		le.PutUint32(b[at:], uint32(s))
 		le.PutUint32(b[at+4:], p.crc)
@@ -198,11 +209,11 @@ func decodeHeader(b []byte) (h header, err error) {
 		at += 2 + l
 	}
 	at = (at + 7) &^ 7
-	if at+numSections*sectionBytes != n {
+	if at+int(h.last())*sectionBytes != n {
 		return h, corrupt("header", int64(at), "section table of %d bytes", n-at)
 	}
 	next := int64(n)
-	for s := secEntries; s <= numSections; s++ {
+	for s := secEntries; s <= h.last(); s++ {
 		row := b[at:]
 		p := place{off: int64(le.Uint64(row[8:])), len: int64(le.Uint64(row[16:])), crc: le.Uint32(row[4:])}
 		if le.Uint32(row) != uint32(s) {

@@ -30,6 +30,7 @@ type Layer struct {
 	bound           atomic.Bool
 	ours            atomic.Pointer[Layer] // lends its digests, see BindTo
 	witness         witness
+	needs           needList
 	close           func() error
 	mapped          bool // b is a map of a file
 }
@@ -343,7 +344,7 @@ func (l *Layer) Info() Info {
 // Verify checks all checksums of the file, for "index verify" and tests.
 func (l *Layer) Verify() error {
 	return guard(func() error {
-		for s := secEntries; s <= numSections; s++ {
+		for s := secEntries; s <= l.h.last(); s++ {
 			if got := crc(l.section(s)); got != l.h.sections[s].crc {
 				return corrupt(s.String(), 0, "checksum %08x, bytes have %08x", l.h.sections[s].crc, got)
 			}

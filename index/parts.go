@@ -9,7 +9,7 @@ import (
 
 // treeSections are the sections of the tree after the header; secEntries is among
 // them, in columns.
-var treeSections = [...]section{secPaths, secXattrs, secSparse, secSegments, secSpans, secWarnings}
+var treeSections = [...]section{secPaths, secXattrs, secSparse, secSegments, secSpans, secWarnings, secNeeds}
 
 // A column is a field of the entry records, as bytes [at, at+len) of a record.
 var columns = [...]struct{ at, len int }{

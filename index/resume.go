@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/shalefs/shalefs/index/codec"
+	"github.com/shalefs/shalefs/index/needs"
 )
 
 // A Saver keeps the state of one layer's build, so that a build that was interrupted
@@ -42,9 +43,11 @@ type state struct {
 	Entry           int
 	Size            int64
 	Small, Tree     []byte
+	Path            string
+	Sample          needs.Sample
 }
 
-const stateMagic = "shalebuild1\n"
+const stateMagic = "shalebuild2\n"
 
 func (s *state) encode() ([]byte, error) {
 	var b bytes.Buffer
@@ -157,7 +160,7 @@ func (c *content) save(st *state) (err error) {
 	}
 	st.Tables, st.Pos, st.In, st.Chunk = c.t, c.pos, c.in, c.chunk
 	st.Open, st.Large, st.End, st.LargeFiles = c.segment.open, c.segment.large, c.segment.end, c.large
-	st.Entry, st.Size, st.Small = c.entry, c.size, c.small
+	st.Entry, st.Size, st.Small, st.Path, st.Sample = c.entry, c.size, c.small, c.path, c.needs
 	st.Tree = c.tree.state()
 	return nil
 }
@@ -170,6 +173,6 @@ func (c *content) restore(st *state) error {
 	}
 	c.t, c.pos, c.in, c.chunk = st.Tables, st.Pos, st.In, st.Chunk
 	c.segment, c.large = segment{open: st.Open, large: st.Large, end: st.End}, st.LargeFiles
-	c.entry, c.size, c.small = st.Entry, st.Size, st.Small
+	c.entry, c.size, c.small, c.path, c.needs = st.Entry, st.Size, st.Small, st.Path, st.Sample
 	return c.tree.restore(st.Tree)
 }

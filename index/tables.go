@@ -23,6 +23,7 @@ type tables struct {
 	Spans                          []byte // spanBytes each; first and inMax are filled in at the end
 	Windows                        []byte
 	Warnings                       map[string]*Warning
+	Needs                          needed
 
 	NumEntries int
 	Chunks     int64
@@ -206,18 +207,22 @@ func (t *tables) finish(h header) ([]byte, error) {
 		secEntries: t.Entries, secPaths: t.Paths, secXattrs: t.Xattrs, secSparse: t.Sparse,
 		secSegments: t.Segments, secSpans: spans, secWarnings: t.warnings(),
 		secFileSums: t.FileSums, secChunkSums: t.ChunkSums, secChunkEnds: ends, secWindows: windows,
+		secNeeds: t.Needs.Heap,
+	}
+	if len(t.Needs.Heap) > 0 {
+		h.flags |= flagNeeds
 	}
 	if !t.Digests {
 		content[secFileSums], content[secChunkSums] = nil, nil
 	}
 	next := int64(h.len())
-	for s := secEntries; s <= numSections; s++ {
+	for s := secEntries; s <= h.last(); s++ {
 		h.sections[s] = place{off: align(next), len: int64(len(content[s])), crc: crc(content[s])}
 		next = align(next) + int64(len(content[s]))
 	}
 	h.fileSize = align(next)
 	b := make([]byte, h.fileSize)
-	for s := secEntries; s <= numSections; s++ {
+	for s := secEntries; s <= h.last(); s++ {
 		copy(b[h.sections[s].off:], content[s])
 	}
 	copy(b, h.encode())

@@ -3,7 +3,6 @@ package lazy
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -11,7 +10,7 @@ import (
 
 // The sizes of large flights.
 const (
-	prefetchGap  = 256 << 10 // bytes of the blob that are fetched in vain to save a request
+	foreseenGap  = 256 << 10 // bytes of the blob that are fetched in vain to save a request
 	pieceChunks  = 512       // 32 MiB
 	prefetchOnce = 4096      // chunks at a time, sent or waiting to be
 	completeOnce = 2
@@ -28,56 +27,27 @@ func (l *Loader) Prefetch(ctx context.Context, chunks []int) error {
 	if err := l.refused(); err != nil {
 		return err
 	}
-	rank := map[int]int{}
-	for i, c := range chunks {
-		if _, ok := rank[c]; !ok && c >= 0 && c < l.src.Chunks() {
-			rank[c] = i
+	var wanted, missing []int
+	for _, c := range chunks {
+		if c < 0 || c >= l.src.Chunks() {
+			continue
 		}
-	}
-	l.mu.Lock()
-	if l.profile == nil {
-		l.profile = map[int]struct{}{}
-	}
-	for c := range rank {
-		l.profile[c] = struct{}{}
-	}
-	l.mu.Unlock()
-	sorted := make([]int, 0, len(rank))
-	for c := range rank {
+		wanted = append(wanted, c)
 		if _, _, _, ok := l.src.Object(c); ok && !l.kept(c) {
-			sorted = append(sorted, c)
+			missing = append(missing, c)
 		}
 	}
-	slices.Sort(sorted)
-	type group struct {
-		chunks []int
-		rank   int
-	}
-	var groups []group
-	for i, c := range sorted {
-		if g := len(groups) - 1; i > 0 && l.near(sorted[i-1], c, prefetchGap) && c-groups[g].chunks[0] < pieceChunks {
-			for between := sorted[i-1] + 1; between < c; between++ {
-				if !l.kept(between) {
-					groups[g].chunks = append(groups[g].chunks, between)
-				}
-			}
-			groups[g].chunks = append(groups[g].chunks, c)
-			groups[g].rank = min(groups[g].rank, rank[c])
-		} else {
-			groups = append(groups, group{[]int{c}, rank[c]})
-		}
-	}
-	slices.SortStableFunc(groups, func(a, b group) int { return a.rank - b.rank })
+	l.expect(wanted)
 	// All are sent before they are due, so that who comes for one of them hurries it and does
 	// not fetch it himself.
 	var eg errgroup.Group
 	room := semaphore.NewWeighted(prefetchOnce)
-	for _, g := range groups {
-		n := int64(len(g.chunks))
+	for _, r := range l.runs(missing, foreseenGap) {
+		n := int64(len(r.chunks))
 		if room.Acquire(ctx, n) != nil {
 			break
 		}
-		fs := l.send(g.chunks, Prefetch)
+		fs := l.send(r.chunks, Prefetch)
 		eg.Go(func() error {
 			defer room.Release(n)
 			return l.await(ctx, fs)

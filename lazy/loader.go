@@ -46,7 +46,7 @@ type Loader struct {
 	heat     map[int]int      // misses by region
 	prepared []uint64         // a bit for each span
 	shunned  map[int]struct{} // chunks that are not read from the cache
-	profile  map[int]struct{} // chunks of a profile that is being or was replayed
+	foreseen map[int]struct{} // chunks that a profile named, or Ahead
 
 	streams streams
 	record  recorder

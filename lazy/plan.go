@@ -1,6 +1,10 @@
 package lazy
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // cut divides pends, sorted by chunk, into runs that are worth one range each: in the
 // same span, or with a small gap between what the one needs and the next.
@@ -91,30 +95,52 @@ func (l *Loader) finish(last, end, e, n int) bool {
 	return (heat >= heatSpan || n >= largeMiss) && e-end <= longSpan
 }
 
-// whole adds to chunks, which are sorted, those of the same spans that are to come with them: what
-// is decoded on the way, and the rest of the span if that is to come too.
-func (l *Loader) whole(chunks []int) []int {
-	var out []int
-	add := func(c, end int) {
-		for ; c < end; c++ {
-			if !l.here(c) {
-				out = append(out, c)
+// A run is chunks that are worth one range.
+type run struct {
+	chunks []int // sorted
+	rank   int   // of the most urgent one
+}
+
+// runs divides chunks, which come in the order in which they are wanted, into runs, the most urgent first.
+// A run has also what is missing between its chunks and is fetched anyway, which is no more than gap
+// bytes of the blob at a time.
+func (l *Loader) runs(chunks []int, gap int64) []run {
+	rank := make(map[int]int, len(chunks))
+	for i, c := range chunks {
+		if _, ok := rank[c]; !ok {
+			rank[c] = i
+		}
+	}
+	var runs []run
+	var r *run
+	last := 0
+	for _, c := range slices.Sorted(maps.Keys(rank)) {
+		if r == nil || !l.near(last, c, gap) || c-r.chunks[0] >= pieceChunks {
+			runs = append(runs, run{rank: rank[c]})
+			r = &runs[len(runs)-1]
+		} else {
+			for between := last + 1; between < c; between++ {
+				if !l.here(between) {
+					r.chunks = append(r.chunks, between)
+				}
 			}
 		}
+		r.chunks = append(r.chunks, c)
+		r.rank = min(r.rank, rank[c])
+		last = c
 	}
-	for i := 0; i < len(chunks); {
-		s := l.src.SpanOf(chunks[i])
-		sp := l.src.Span(s)
-		n := 1
-		for i+n < len(chunks) && chunks[i+n] < sp.Last {
-			n++
-		}
-		last := chunks[i+n-1]
-		add(sp.First, last+1)
-		if l.finish(last, last+1, sp.Last, n) {
-			add(last+1, sp.Last)
-		}
-		i += n
+	slices.SortFunc(runs, func(a, b run) int { return a.rank - b.rank })
+	return runs
+}
+
+// expect notes chunks that were foreseen: who reads them starts no read-ahead.
+func (l *Loader) expect(chunks []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.foreseen == nil {
+		l.foreseen = map[int]struct{}{}
 	}
-	return out
+	for _, c := range chunks {
+		l.foreseen[c] = struct{}{}
+	}
 }

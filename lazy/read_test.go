@@ -147,18 +147,46 @@ func TestAhead(t *testing.T) {
 	}
 }
 
-// Ranges that lie close together come together, and the spans that they touch as a whole: who
-// comes for another part of one finds it here or on its way.
+// Ranges that lie close together come together, with what is between them; of a range that lies alone
+// nothing comes that is not needed.
 func TestAheadTogether(t *testing.T) {
 	r := newRig(t, rigOptions{
 		layer: lazytest.LayerOptions{Size: 16 * mib, Span: mib, Keep: true},
 		cache: openCache(t, t.TempDir(), cache.Options{}), trip: time.Second,
 	})
 	r.Ahead(lazy.Range{Off: 6*mib + 5, End: 6*mib + 6}, lazy.Range{Off: 5 * mib, End: 5*mib + 1}, lazy.Range{Off: 5*mib + 9, End: 5*mib + 99},
-		lazy.Range{Off: 15 * mib, End: 15*mib + 1})
-	r.want(5*mib+mib/2, 2*mib-mib/2)
-	r.want(15*mib, mib)
-	if n := len(r.blob.Requests()); n != 2 {
+		lazy.Range{Off: 5*mib + 600<<10, End: 5*mib + 601<<10}, lazy.Range{Off: 15 * mib, End: 15*mib + 1})
+	r.want(5*mib, mib+1)
+	r.want(15*mib, 100)
+	asked := r.blob.Requests()
+	if len(asked) != 2 {
+		t.Fatalf("%d requests: %v", len(asked), asked)
+	}
+	if in := r.layer.Span(15).In; max(asked[0].Off, asked[1].Off) != in {
+		t.Errorf("no request at %d: %v", in, asked)
+	}
+	for _, a := range asked {
+		if a.Off > 6*mib && a.Len > 64<<10 {
+			t.Errorf("%d bytes for one chunk", a.Len)
+		}
+	}
+}
+
+// Who reads what was asked for ahead starts no read-ahead.
+func TestAheadIsEnough(t *testing.T) {
+	r := newRig(t, rigOptions{
+		layer: lazytest.LayerOptions{Size: 16 * mib, Keep: true},
+		cache: openCache(t, t.TempDir(), cache.Options{}), trip: time.Second,
+	})
+	r.Ahead(lazy.Range{Off: 0, End: 4 * mib})
+	p := make([]byte, 128<<10)
+	for off := int64(0); off < 4*mib; off += int64(len(p)) {
+		if _, err := r.ReadStream(context.Background(), 1, p, off, 16*mib); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the flight is over", func() bool { return r.blob.Open() == 0 })
+	if n := len(r.blob.Requests()); n != 1 {
 		t.Errorf("%d requests: %v", n, r.blob.Requests())
 	}
 }

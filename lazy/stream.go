@@ -1,9 +1,6 @@
 package lazy
 
-import (
-	"slices"
-	"sync"
-)
+import "sync"
 
 // The bounds of what is remembered about readers.
 const (
@@ -99,13 +96,13 @@ func (s *stream) advance(file uint64, first, last int) {
 	}
 }
 
-// watch learns from a read of a file, which was served, and reads ahead; but not from one that a
-// profile foresaw, for that says what comes after it.
+// watch learns from a read of a file, which was served, and reads ahead; but not from one that was
+// foreseen, for who foresaw it knows what comes after it.
 func (l *Loader) watch(key uint64, off int64, n int, fileEnd int64) {
 	first, last := l.src.ChunkAt(off), l.src.ChunkAt(off+int64(n)-1)
 	fileEnd = min(fileEnd, l.src.Size())
 	l.mu.Lock()
-	foreseen := has(l.profile, first) && has(l.profile, last)
+	foreseen := has(l.foreseen, first) && has(l.foreseen, last)
 	l.mu.Unlock()
 	if foreseen {
 		return
@@ -166,10 +163,10 @@ func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
 type Range struct{ Off, End int64 }
 
 // Ahead fetches what is not here of these ranges of the tar stream, of each as much as
-// read-ahead may go, before anybody asks for it. Those that lie close together come together. It
-// does not wait, and reports nothing.
+// read-ahead may go, before anybody asks for it: all that will be read for now, that which is wanted first
+// at the front. Those that lie close together come together. It does not wait, and reports nothing.
 func (l *Loader) Ahead(ranges ...Range) {
-	var chunks []int
+	var wanted, missing []int
 	for _, r := range ranges {
 		off, end := max(r.Off, 0), min(r.End, l.src.Size())
 		if off >= end {
@@ -178,22 +175,24 @@ func (l *Loader) Ahead(ranges ...Range) {
 		first := l.src.ChunkAt(off)
 		last := l.src.ChunkAt(min(end, off+l.window(first)) - 1)
 		for c := first; c <= last; c++ {
+			wanted = append(wanted, c)
 			if !l.here(c) {
-				chunks = append(chunks, c)
+				missing = append(missing, c)
 			}
 		}
 	}
-	slices.Sort(chunks)
-	chunks = l.whole(slices.Compact(chunks))
-	if len(chunks) == 0 {
+	l.expect(wanted)
+	if len(missing) == 0 {
 		return
 	}
 	l.streams.mu.Lock()
 	defer l.streams.mu.Unlock()
 	l.drop(&l.streams.orphans, false)
-	fs := l.send(chunks, ReadAhead)
-	l.count.readAhead.Add(int64(len(fs)))
-	l.streams.orphans.flights = append(l.streams.orphans.flights, fs...)
+	for _, r := range l.runs(missing, foreseenGap) {
+		fs := l.send(r.chunks, ReadAhead)
+		l.count.readAhead.Add(int64(len(fs)))
+		l.streams.orphans.flights = append(l.streams.orphans.flights, fs...)
+	}
 }
 
 // piece is where a flight that begins at chunk from ends, at most at to: at the end

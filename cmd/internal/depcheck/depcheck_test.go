@@ -17,7 +17,7 @@ const module = "github.com/shalefs/shalefs"
 var chain = []string{"cmd", "fs/fusefs", "fs", "index", "lazy", "layout"}
 
 // testOnly are packages that only tests, and one another, import.
-var testOnly = []string{"layout/layouttest", "layout/registry/registrytest", "lazy/lazytest"}
+var testOnly = []string{"layout/layouttest", "layout/registry/registrytest", "lazy/lazytest", "index/needs/needstest"}
 
 // onlyIn are modules that only one part of ours imports, tests and all.
 var onlyIn = map[string][]string{

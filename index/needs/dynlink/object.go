@@ -16,6 +16,11 @@ const (
 	maxNeeded   = 256
 	maxName     = 1024     // bytes of a library's name, or of a list of directories
 	maxTables   = 32 << 20 // bytes from the start of the file that are taken for tables
+
+	// What runs before the program does: what initializes the object is at the beginning of its code, and the
+	// constants of that at the beginning of theirs. The kernel reads around what it is asked for.
+	codeStart = 448 << 10
+	around    = 128 << 10
 )
 
 // ErrFormat is the error for a file that is no ELF object, or a broken one.
@@ -26,7 +31,7 @@ type Object struct {
 	Interp  string   // path of the interpreter, or empty
 	Needed  []string // names of the libraries, in the order in which they are opened
 	RunPath []string // directories to look for them first; $ORIGIN stands as it is
-	Reads   []Range  // parts of the file that relocating it reads
+	Reads   []Range  // parts of the file that relocating and initializing it reads
 }
 
 // A Range is the bytes [Off, End) of a file.
@@ -41,7 +46,7 @@ const (
 	headSize  = 64 // of the larger class
 
 	segLoad, segDynamic, segInterp = 1, 2, 3
-	flagWrite                      = 2
+	flagExec, flagWrite            = 1, 2
 
 	tagNull, tagNeeded, tagPLTRelSize, tagStrTab = 0, 1, 2, 5
 	tagRela, tagRelaSize, tagStrSize             = 7, 8, 10
@@ -86,14 +91,36 @@ func Read(r io.ReaderAt, size int64) (*Object, error) {
 		}
 	}
 	if tables > 0 && tables <= maxTables {
-		o.Reads = append(o.Reads, Range{0, tables})
+		o.Reads = append(o.Reads, Range{0, min(tables+codeStart, size)})
 	}
 	for _, s := range segments {
-		if s.kind == segLoad && s.flags&flagWrite != 0 && s.stored > 0 && s.off < uint64(size) {
-			o.Reads = append(o.Reads, Range{int64(s.off), int64(min(s.stored, uint64(size)-s.off) + s.off)})
+		if s.kind != segLoad || s.stored == 0 || s.off >= uint64(size) {
+			continue
+		}
+		off := int64(s.off)
+		switch {
+		case s.flags&flagWrite != 0:
+			o.Reads = append(o.Reads, Range{off, int64(min(s.stored, uint64(size)-s.off)) + off})
+		case s.flags&flagExec == 0 && off > tables:
+			o.Reads = append(o.Reads, Range{max(off-around, 0), min(off+around, size)})
 		}
 	}
 	return o, nil
+}
+
+// Dynamic returns where the dynamic section is of an object of size bytes that begins with head.
+func Dynamic(head []byte, size int64) (r Range, ok bool) {
+	e := &reader{r: bytes.NewReader(head), size: size}
+	segments, err := e.segments()
+	if err != nil {
+		return Range{}, false
+	}
+	for _, s := range segments {
+		if s.kind == segDynamic && s.off < uint64(size) {
+			return Range{int64(s.off), int64(s.off + min(s.stored, uint64(size)-s.off))}, true
+		}
+	}
+	return Range{}, false
 }
 
 // bytes reads n bytes, all of which must be there.

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/shalefs/shalefs/fs/dynlink"
+	"github.com/shalefs/shalefs/index/needs/dynlink"
 )
 
 // objects are files of this machine that are dynamically linked.
@@ -67,6 +67,10 @@ func TestReadAgainstDebugELF(t *testing.T) {
 			if err != nil || o.Interp != string(bytes.TrimRight(p, "\x00")) {
 				t.Errorf("%s: interpreter %q, want %q, %v", name, o.Interp, p, err)
 			}
+		}
+		head := b[:min(len(b), 4096)]
+		if r, ok := dynlink.Dynamic(head, int64(len(b))); !ok || r.Off != int64(f.Section(".dynamic").Offset) {
+			t.Errorf("%s: dynamic section at %v, %v, not at %d", name, r, ok, f.Section(".dynamic").Offset)
 		}
 		for _, section := range []string{".dynstr", ".dynsym", ".rela.dyn", ".rela.plt", ".dynamic", ".data"} {
 			s := f.Section(section)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shalefs/shalefs/fs/pyimport"
+	"github.com/shalefs/shalefs/index/needs/pyimport"
 )
 
 // oracle is a Python program that compiles the modules of its standard library into a directory, and
