@@ -15,7 +15,7 @@ type Options struct {
 	// Connections is how many flights of read-ahead may be under way; 0 is 8. Readers
 	// who wait get half as many more, lower classes fewer.
 	Connections int
-	// WindowBytes is how far read-ahead goes at most, in decoded bytes; 0 is 64 MiB.
+	// WindowBytes is how far read-ahead goes at most, in decoded bytes; 0 is 256 MiB.
 	// Without a cache it is also bounded by half of MemoryBytes.
 	WindowBytes int64
 	// PieceBytes is about how much of a window one flight brings, in decoded bytes;
@@ -44,7 +44,7 @@ func (o Options) withDefaults() Options {
 		*p = max(0, *p)
 	}
 	def(&o.MemoryBytes, 8<<20)
-	def(&o.WindowBytes, 64<<20)
+	def(&o.WindowBytes, 256<<20)
 	def(&o.PieceBytes, 8<<20)
 	def(&o.GapBytes, 256<<10)
 	def(&o.SmallBytes, 4<<20)

@@ -7,6 +7,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/shalefs/shalefs/fs"
+	"github.com/shalefs/shalefs/index/tarx"
 )
 
 // A Presenter is a fs.Content that knows what it need not fetch.
@@ -196,6 +197,9 @@ func (a *ahead) take() (ino fs.Ino, size int) {
 	}
 	pos := a.at(dir)
 	for ; pos.next != 0 && pos.next <= a.tree.MaxIno() && a.tree.Parent(pos.next) == dir; pos.next++ {
+		if a.tree.Kind(pos.next) == tarx.Directory {
+			break // who reads a tree goes into it first; the loader would take the files after it for another place
+		}
 		n := a.size(pos.next, dir)
 		if n == 0 {
 			continue

@@ -192,6 +192,26 @@ func TestAheadLarge(t *testing.T) {
 	}
 }
 
+// A directory among the files is read first, and nothing after it is pushed before.
+func TestAheadDirectory(t *testing.T) {
+	m := mountAhead(t, "dir a\ndir a/05-more\nfile a/05-more/x fill=100")
+	m.list("a")
+	m.read("a", 0, 1, 2, 3)
+	m.wait(2)
+	if n := m.read("a", 4, 5); n != 0 {
+		t.Errorf("%d READ requests for files that were pushed", n)
+	}
+	if n := m.ops.n("NOTIFY_STORE"); n != 2 {
+		t.Errorf("%d files pushed, two wanted before the directory", n)
+	}
+	m.readFile("a/05-more/x", 100)
+	m.read("a", 6)
+	m.wait(2 + 8)
+	if n := m.read("a", count(7, 15)...); n != 0 {
+		t.Errorf("%d READ requests for files after the directory", n)
+	}
+}
+
 // A push that hangs keeps neither readers nor the end of the mount waiting.
 func TestAheadStuck(t *testing.T) {
 	m := mountAhead(t)
