@@ -25,10 +25,12 @@ type aheadReader interface {
 // The bounds of what is foreseen.
 const (
 	maxForeseen  = 1 << 15   // files of one mount
-	maxTogether  = 1 << 12   // that are asked for together
+	maxTogether  = 1 << 12   // that are asked for together,
+	maxLooks     = 1 << 18   // after so many names were looked up, or might have been
 	maxChases    = 8         // at a time
 	maxForeseeTo = 16 << 20  // bytes of one part of a file,
-	maxAhead     = 64 << 20  // and of all that are asked for together
+	maxAhead     = 128 << 20 // and of all that are asked for together,
+	minPart      = 16 << 10  // where a part counts as so many at least
 	foreseeWhole = 6 << 20   // bytes up to which all of a file is taken to be wanted when it is,
 	foreseeStart = 256 << 10 // and how much of a larger one
 	crowd        = 2         // files of a directory after which the others are wanted too,
@@ -96,22 +98,21 @@ func (f *foresight) told(ino Ino) (what *needs.Needs, known bool) {
 }
 
 // begun is told that the beginning of a file is to be read. What the layers tell of it is
-// asked for before it is, so that they come together.
-func (f *foresight) begun(ino Ino, layer int) {
-	if f == nil || !f.far(layer) || f.walking(ino) {
-		return
+// asked for before it is, so that they come together. done is false if the file itself is to be looked at when it is here.
+func (f *foresight) begun(ino Ino, layer int) (done bool) {
+	if f == nil || !f.far(layer) || f.walking(ino) || f.knows(ino) {
+		return true
 	}
-	if what, _ := f.told(ino); what != nil && f.counts(ino) && f.fresh(ino) {
+	what, known := f.told(ino)
+	if what != nil && f.counts(ino) {
 		f.chase(f.follow([]Ino{ino}))
 	}
+	return known
 }
 
-// read is told that p was read from the beginning of a file.
-func (f *foresight) read(ino Ino, layer int, p []byte) {
-	if f == nil || !f.far(layer) || f.walks() || !needs.May(f.c.tree.name(ino), p) {
-		return
-	}
-	if _, known := f.told(ino); !known && f.counts(ino) && f.fresh(ino) {
+// read is told that p was read from the beginning of a file of which the layers tell nothing.
+func (f *foresight) read(ino Ino, p []byte) {
+	if needs.May(f.c.tree.name(ino), p) && f.counts(ino) {
 		f.chase(f.follow([]Ino{ino}))
 	}
 }
@@ -141,22 +142,19 @@ func (f *foresight) walking(ino Ino) bool {
 	return f.walk >= walkScore
 }
 
-func (f *foresight) walks() bool {
+// knows says whether a file was looked at.
+func (f *foresight) knows(ino Ino) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.walk >= walkScore
+	_, ok := f.seen[ino]
+	return ok
 }
 
-// fresh says whether a file is to be looked at, which happens once.
-func (f *foresight) fresh(ino Ino) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.take(ino)
-}
-
-// take is fresh; the caller holds f.mu.
+// take says whether a file is to be looked at, which happens once.
 func (f *foresight) take(ino Ino) bool {
-	if _, ok := f.seen[ino]; ok || len(f.seen) >= maxForeseen || f.ctx.Err() != nil {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.seen[ino]; ok || len(f.seen) >= maxForeseen {
 		return false
 	}
 	f.seen[ino] = struct{}{}
@@ -202,39 +200,63 @@ func (f *foresight) chase(inos []Ino) {
 // It returns those of which the layers tell nothing.
 func (f *foresight) follow(inos []Ino) (unknown []Ino) {
 	var parts []part
-	for n := 0; len(inos) > 0 && n < maxTogether; n++ {
+	looks := maxLooks
+	for n := 0; len(inos) > 0 && n < maxTogether && looks > 0 && f.ctx.Err() == nil; n++ {
 		ino := inos[0]
 		inos = inos[1:]
-		parts = append(parts, f.beginning(ino))
+		if !f.take(ino) {
+			continue
+		}
 		what, known := f.told(ino)
+		parts = append(parts, f.wanted(ino, what)...)
 		if !known {
 			parts = append(parts, f.neighbours(ino)...)
 			unknown = append(unknown, ino)
-			continue
+		} else if looks -= cost(what); looks > 0 {
+			inos = append(inos, f.needed(ino, what)...)
 		}
-		files, more := f.needed(ino, what)
-		parts = append(parts, more...)
-		inos = append(inos, files...)
 	}
 	f.ahead(parts)
 	return unknown
 }
 
+// cost is how many names may have to be looked up to find what a file needs.
+func cost(what *needs.Needs) int {
+	switch {
+	case what == nil:
+		return 0
+	case what.Object != nil:
+		return len(what.Object.Needed) * (len(what.Object.RunPath) + maxDirs)
+	}
+	n := 0
+	for _, i := range what.Imports {
+		n += (1 + len(i.From)) * maxRoots
+	}
+	return n
+}
+
 func (f *foresight) isLibrary(ino Ino) bool { return strings.Contains(f.c.tree.name(ino), ".so") }
 
-// beginning is what is wanted of a file whatever it needs.
-func (f *foresight) beginning(ino Ino) part {
-	n := f.c.tree.Attr(ino).Size
-	if n > foreseeWhole {
-		n = foreseeStart
+// wanted are the parts of a file that are wanted when it is, as far as it is known what it needs.
+func (f *foresight) wanted(ino Ino, what *needs.Needs) []part {
+	size := f.c.tree.Size(ino)
+	object := what != nil && what.Object != nil
+	if size <= foreseeWhole || object && what.Object.Interp != "" && size <= maxForeseeTo {
+		return []part{{ino, lazy.Range{Off: 0, End: size}}}
 	}
-	return part{ino, lazy.Range{Off: 0, End: n}}
+	parts := []part{{ino, lazy.Range{Off: 0, End: foreseeStart}}}
+	if object {
+		for _, r := range what.Object.Reads {
+			parts = append(parts, part{ino, lazy.Range{Off: r.Off, End: r.End}})
+		}
+	}
+	return parts
 }
 
 // neighbours are the other files of a directory of which several were named.
 func (f *foresight) neighbours(ino Ino) []part {
 	dir := f.c.tree.Parent(ino)
-	if f.c.tree.name(dir) != cacheDir {
+	if f.c.tree.name(dir) != needs.CacheDir {
 		return nil
 	}
 	f.mu.Lock()
@@ -248,9 +270,8 @@ func (f *foresight) neighbours(ino Ino) []part {
 	var sum int64
 	f.c.tree.ReadDir(dir, 0, func(_ int, _ string, child Ino) bool {
 		if f.c.tree.Kind(child) == tarx.Regular {
-			p := f.beginning(child)
-			parts = append(parts, p)
-			sum += max(p.r.End, minFile)
+			parts = append(parts, f.wanted(child, nil)...)
+			sum += max(parts[len(parts)-1].r.End, minFile)
 		}
 		return sum <= maxCrowd
 	})
@@ -271,36 +292,28 @@ func (f *foresight) look(ino Ino) []Ino {
 	if err != nil || !f.counts(ino) {
 		return nil
 	}
-	files, parts := f.needed(ino, what)
-	f.ahead(parts)
+	f.ahead(f.wanted(ino, what))
+	return f.needed(ino, what)
+}
+
+// needed returns the files that a file needs.
+func (f *foresight) needed(ino Ino, what *needs.Needs) []Ino {
+	switch {
+	case what == nil:
+		return nil
+	case what.Object == nil:
+		return f.modules.imports(ino, what.Imports)
+	}
+	files := f.libraries.needs(ino, what.Object)
+	if what.Object.Interp != "" {
+		if start := f.modules.starts(ino); len(start) > 0 {
+			files = slices.Concat(files, start, f.libraries.locale())
+		}
+	}
 	return files
 }
 
-// needed returns the files that a file needs and that were not thought of yet, and which parts of itself.
-func (f *foresight) needed(ino Ino, what *needs.Needs) (files []Ino, parts []part) {
-	switch {
-	case what == nil:
-		return nil, nil
-	case what.Object != nil:
-		for _, r := range what.Object.Reads {
-			parts = append(parts, part{ino, lazy.Range{Off: r.Off, End: r.End}})
-		}
-		files = f.libraries.needs(ino, what.Object)
-		if what.Object.Interp != "" {
-			parts = append(parts, part{ino, lazy.Range{Off: 0, End: maxForeseeTo}})
-			if start := f.modules.starts(ino); len(start) > 0 {
-				files = slices.Concat(files, start, f.libraries.locale())
-			}
-		}
-	default:
-		files = f.modules.imports(ino, what.Imports)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.DeleteFunc(files, func(ino Ino) bool { return !f.take(ino) }), parts
-}
-
-// ahead asks for parts of files.
+// ahead asks for parts of files. A file for which there is no room may be looked at again.
 func (f *foresight) ahead(parts []part) {
 	ranges := make([][]lazy.Range, len(f.c.readers))
 	room := int64(maxAhead)
@@ -310,10 +323,17 @@ func (f *foresight) ahead(parts []part) {
 			continue
 		}
 		end := min(p.r.End, ext.Size)
-		if n := end - p.r.Off; n > 0 && n <= min(maxForeseeTo, room) {
-			room -= n
-			ranges[ext.Layer] = append(ranges[ext.Layer], lazy.Range{Off: ext.Off + p.r.Off, End: ext.Off + end})
+		n := end - p.r.Off
+		if n <= 0 || n > maxForeseeTo {
+			continue
 		}
+		if room -= max(n, minPart); room < 0 {
+			f.mu.Lock()
+			delete(f.seen, p.ino)
+			f.mu.Unlock()
+			continue
+		}
+		ranges[ext.Layer] = append(ranges[ext.Layer], lazy.Range{Off: ext.Off + p.r.Off, End: ext.Off + end})
 	}
 	for layer, rs := range ranges {
 		if r, ok := f.c.readers[layer].(aheadReader); ok && len(rs) > 0 {

@@ -13,6 +13,11 @@ import (
 // is that of a system, like x86_64-linux-gnu.
 var libraryDirs = []string{"lib", "usr/lib", "usr/local/lib", "lib64", "usr/lib64"}
 
+const (
+	maxDirs = 16   // directories that are searched for libraries
+	maxPath = 4096 // bytes of the path of one
+)
+
 // A libraryPath finds libraries.
 type libraryPath struct {
 	tree *Tree
@@ -27,9 +32,19 @@ func (l *libraryPath) needs(ino Ino, o *dynlink.Object) []Ino {
 	if o.Interp != "" {
 		out = l.tree.files(out, o.Interp, "etc/ld.so.cache")
 	}
+	var first []Ino // directories that the object names itself
 	dir := path.Dir(l.tree.Path(ino))
+	for _, d := range o.RunPath {
+		if len(d)+strings.Count(d, "ORIGIN")*len(dir) > maxPath {
+			continue
+		}
+		d = strings.ReplaceAll(strings.ReplaceAll(d, "${ORIGIN}", dir), "$ORIGIN", dir)
+		if ino, err := l.tree.Resolve(d, false); err == nil {
+			first = append(first, ino)
+		}
+	}
 	for _, name := range o.Needed {
-		if ino, ok := l.find(name, dir, o.RunPath); ok {
+		if ino, ok := l.find(name, first); ok {
 			out = append(out, ino)
 		}
 	}
@@ -37,28 +52,22 @@ func (l *libraryPath) needs(ino Ino, o *dynlink.Object) []Ino {
 }
 
 // find finds a library as a dynamic linker does, but for what is configured in the image.
-func (l *libraryPath) find(name, dir string, runPath []string) (Ino, bool) {
+func (l *libraryPath) find(name string, first []Ino) (Ino, bool) {
 	if strings.Contains(name, "/") {
 		return l.tree.file(name)
 	}
-	for _, d := range runPath {
-		d = strings.ReplaceAll(strings.ReplaceAll(d, "${ORIGIN}", dir), "$ORIGIN", dir)
-		if ino, ok := l.tree.file(d + "/" + name); ok {
-			return ino, true
-		}
-	}
-	for _, d := range l.list() {
-		if ino, ok := l.tree.file(l.tree.Path(d) + "/" + name); ok {
-			return ino, true
+	for _, dirs := range [][]Ino{first, l.list()} {
+		for _, d := range dirs {
+			ino, ok := l.tree.Lookup(d, name)
+			if ok && l.tree.Kind(ino) == tarx.Symlink {
+				ino, ok = l.tree.file(l.tree.Path(d) + "/" + name)
+			}
+			if ok && l.tree.Kind(ino) == tarx.Regular {
+				return ino, true
+			}
 		}
 	}
 	return 0, false
-}
-
-// file resolves the path of a regular file.
-func (t *Tree) file(name string) (Ino, bool) {
-	ino, err := t.Resolve(name, false)
-	return ino, err == nil && t.Kind(ino) == tarx.Regular
 }
 
 // locale returns what glibc reads for a program that asks for the locale, which is UTF-8 unless another is
@@ -69,6 +78,12 @@ func (l *libraryPath) locale() []Ino {
 		names = append(names, l.tree.Path(d)+"/gconv/gconv-modules.cache")
 	}
 	return l.tree.files(nil, names...)
+}
+
+// file resolves the path of a regular file.
+func (t *Tree) file(name string) (Ino, bool) {
+	ino, err := t.Resolve(name, false)
+	return ino, err == nil && t.Kind(ino) == tarx.Regular
 }
 
 // files appends those of some paths that are regular files.
@@ -90,7 +105,7 @@ func (l *libraryPath) list() []Ino {
 	l.dirs = []Ino{}
 	seen := map[Ino]bool{}
 	add := func(d Ino) {
-		if !seen[d] && l.tree.Kind(d) == tarx.Directory {
+		if !seen[d] && len(l.dirs) < maxDirs && l.tree.Kind(d) == tarx.Directory {
 			seen[d] = true
 			l.dirs = append(l.dirs, d)
 		}

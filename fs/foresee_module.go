@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/shalefs/shalefs/index/needs"
 	"github.com/shalefs/shalefs/index/needs/pyimport"
 	"github.com/shalefs/shalefs/index/tarx"
 )
@@ -31,8 +32,6 @@ type modulePath struct {
 	tag   string // guarded by mu; the ending of compiled modules, like .cpython-311.pyc
 }
 
-const cacheDir = "__pycache__"
-
 // frozen are the modules that an interpreter of version 3.11 or later has in itself (Tools/build/freeze_modules.py of
 // CPython): their files are never read.
 var frozen = map[string]bool{
@@ -48,7 +47,7 @@ func (m *modulePath) isSource(ino Ino) bool {
 	if !ok {
 		return false
 	}
-	cache, ok := m.tree.Lookup(dir, cacheDir)
+	cache, ok := m.tree.Lookup(dir, needs.CacheDir)
 	return !ok || !m.tree.hasPrefix(cache, module+".")
 }
 
@@ -57,7 +56,7 @@ func (m *modulePath) imports(ino Ino, imports []pyimport.Import) []Ino {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dir := m.tree.Parent(ino)
-	if m.tree.name(dir) == cacheDir {
+	if m.tree.name(dir) == needs.CacheDir {
 		if _, tag, ok := strings.Cut(m.tree.name(ino), "."); ok {
 			m.tag = "." + tag
 		}
@@ -134,7 +133,7 @@ func (m *modulePath) starts(program Ino) []Ino {
 // isFrozen says whether a file is that of a module that the interpreter has in itself.
 func (m *modulePath) isFrozen(ino Ino) bool {
 	name, dir := m.tree.name(ino), m.tree.Parent(ino)
-	if m.tree.name(dir) == cacheDir {
+	if m.tree.name(dir) == needs.CacheDir {
 		dir = m.tree.Parent(dir)
 	}
 	name, tag, _ := strings.Cut(name, ".")
@@ -239,7 +238,7 @@ func (m *modulePath) file(dir Ino, name string) (file Ino, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	if cache, found := m.tree.Lookup(dir, cacheDir); found && m.tag != "" {
+	if cache, found := m.tree.Lookup(dir, needs.CacheDir); found && m.tag != "" {
 		if c, found := m.tree.Lookup(cache, name+m.tag); found && m.tree.Kind(c) == tarx.Regular {
 			return c, true
 		}

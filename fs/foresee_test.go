@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,11 +21,7 @@ import (
 	"github.com/shalefs/shalefs/lazy"
 )
 
-// The parts of a made-up object.
-const (
-	objectSize    = 256 << 10
-	objectDynamic = objectSize - needstest.Writable
-)
+const objectSize = 256 << 10
 
 func object(interp, runPath string, needed ...string) []byte {
 	return needstest.Object(objectSize, interp, runPath, needed...)
@@ -192,7 +189,7 @@ func TestForesee(t *testing.T) {
 			"usr/bin/prog", "usr/lib/ld.so", "usr/lib/x86_64-linux-gnu/libself.so",
 			"usr/share/one/libone.so.1.0", "usr/share/one/private/libtwo.so",
 		} {
-			if off := far.at[o]; !far.read[off] || !far.ahead[lazy.Range{Off: off + objectDynamic, End: off + objectSize}] {
+			if off := far.at[o]; !far.read[off] || !far.ahead[lazy.Range{Off: off, End: off + objectSize}] {
 				return o
 			}
 		}
@@ -278,6 +275,56 @@ func TestForeseeTold(t *testing.T) {
 	}
 	if len(far.read) != 1 || far.asked("usr/lib/x86_64-linux-gnu/libother.so") {
 		t.Errorf("%d files read, ahead of %v", len(far.read), far.ahead)
+	}
+}
+
+// Of a large library only the parts come that starting it reads.
+func TestForeseeLarge(t *testing.T) {
+	const size = 8 << 20
+	far := newFar(t, []file{
+		{"usr/bin/prog", "", object("/lib/ld.so", "", "liblarge.so")},
+		{"usr/lib/liblarge.so", "", needstest.Object(size, "", "", "libone.so")},
+		{"usr/lib/libone.so", "", object("", "")},
+	})
+	far.tells = true
+	far.read0("usr/bin/prog")
+	at := far.at["usr/lib/liblarge.so"]
+	if !far.ahead[lazy.Range{Off: at + size - needstest.Writable, End: at + size}] || !far.asked("usr/lib/libone.so") {
+		t.Errorf("ahead of %v", far.ahead)
+	}
+	sum := int64(0)
+	for r := range far.ahead {
+		if r.Off >= at && r.Off < at+size {
+			sum += r.End - r.Off
+		}
+	}
+	if sum > 1<<20 {
+		t.Errorf("%d bytes of a large library", sum)
+	}
+}
+
+// Who makes his files need very much is followed for a while only.
+func TestForeseeBounds(t *testing.T) {
+	var names []string
+	for i := range 240 {
+		names = append(names, fmt.Sprintf("lib%d.so", i))
+	}
+	const libraries = 60
+	files := []file{{"usr/bin/prog", "", object("/lib/ld.so", "", "libnext0.so")}}
+	for i := range libraries {
+		needed := append([]string{fmt.Sprintf("libnext%d.so", i+1)}, names...)
+		files = append(files, file{fmt.Sprintf("usr/lib/libnext%d.so", i), "", object("", strings.Repeat("a:", 400), needed...)})
+	}
+	far := newFar(t, files)
+	far.tells = true
+	far.read0("usr/bin/prog")
+	if !far.asked("usr/lib/libnext0.so") || far.asked(fmt.Sprintf("usr/lib/libnext%d.so", libraries-1)) {
+		t.Errorf("%d ranges ahead", len(far.ahead))
+	}
+	last := fmt.Sprintf("usr/lib/libnext%d.so", libraries-1)
+	far.read0(last) // what was not followed yet is later
+	if !far.asked(last) {
+		t.Error("the last one was not asked for when it was read")
 	}
 }
 

@@ -65,15 +65,13 @@ func (c *LayerContent) ReadAt(ctx context.Context, ino Ino, p []byte, off int64)
 	if err != nil {
 		return 0, err
 	}
-	if off == 0 {
-		c.foresight.begun(ino, ext.Layer)
-	}
+	foreseen := off > 0 || c.foresight.begun(ino, ext.Layer)
 	n, err := r.ReadAt(ctx, p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("layer %d: %q at %d: %w", ext.Layer, c.tree.Path(ino), off, err)
 	}
-	if off == 0 {
-		c.foresight.read(ino, ext.Layer, p[:n])
+	if !foreseen {
+		c.foresight.read(ino, p[:n])
 	}
 	return n, err
 }

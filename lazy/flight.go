@@ -180,6 +180,7 @@ func (l *Loader) start(run []*pend, class Class) *flight {
 		p.f = f
 	}
 	l.wg.Add(1)
+	l.g.sched.enter(f.t) // here, so that those started first are first
 	go f.run()
 	return f
 }

@@ -95,6 +95,9 @@ func (l *Loader) finish(last, end, e, n int) bool {
 	return (heat >= heatSpan || n >= largeMiss) && e-end <= longSpan
 }
 
+// maxBetween is how many chunks are decoded in vain, for little may unpack to much.
+const maxBetween = 64
+
 // A run is chunks that are worth one range.
 type run struct {
 	chunks []int // sorted
@@ -103,7 +106,7 @@ type run struct {
 
 // runs divides chunks, which come in the order in which they are wanted, into runs, the most urgent first.
 // A run has also what is missing between its chunks and is fetched anyway, which is no more than gap
-// bytes of the blob at a time.
+// bytes of the blob at a time and, beyond a span, maxBetween chunks.
 func (l *Loader) runs(chunks []int, gap int64) []run {
 	rank := make(map[int]int, len(chunks))
 	for i, c := range chunks {
@@ -115,7 +118,7 @@ func (l *Loader) runs(chunks []int, gap int64) []run {
 	var r *run
 	last := 0
 	for _, c := range slices.Sorted(maps.Keys(rank)) {
-		if r == nil || !l.near(last, c, gap) || c-r.chunks[0] >= pieceChunks {
+		if r == nil || !l.near(last, c, gap) || c-last > maxBetween && l.src.SpanOf(last) != l.src.SpanOf(c) || c-r.chunks[0] >= pieceChunks {
 			runs = append(runs, run{rank: rank[c]})
 			r = &runs[len(runs)-1]
 		} else {

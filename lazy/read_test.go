@@ -191,6 +191,32 @@ func TestAheadIsEnough(t *testing.T) {
 	}
 }
 
+// Who reads on behind what was foreseen is still the same reader.
+func TestAheadAmong(t *testing.T) {
+	r := newRig(t, rigOptions{
+		layer: lazytest.LayerOptions{Size: 64 * mib, Span: mib, Keep: true},
+		cache: openCache(t, t.TempDir(), cache.Options{}), trip: time.Second,
+	})
+	for off := int64(0); off < 64*mib; off += 2 * mib {
+		r.Ahead(lazy.Range{Off: off, End: off + mib/2})
+	}
+	ahead := 0
+	eventually(t, "all flights are over", func() bool {
+		ahead = len(r.blob.Requests())
+		return ahead == 32 && r.blob.Open() == 0
+	})
+	p := make([]byte, 64<<10)
+	for off := int64(0); off < 64*mib; off += int64(len(p)) {
+		key := uint64(1 + off/(128<<10))
+		if _, err := r.ReadStream(context.Background(), key, p, off, off/(128<<10)*(128<<10)+128<<10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(r.blob.Requests()) - ahead; n > 25 {
+		t.Errorf("%d requests to read the rest in its order", n)
+	}
+}
+
 // A small file comes as a whole.
 func TestSmallFile(t *testing.T) {
 	r := newRig(t, rigOptions{layer: lazytest.LayerOptions{Size: 16 * mib}})

@@ -54,16 +54,20 @@ func newSched(n int) *sched {
 	return s
 }
 
-// acquire waits until the ticket's flight may run. After nil, release must follow.
-func (s *sched) acquire(ctx context.Context, t *ticket) error {
+// enter puts the ticket at the end of its queue. release must follow.
+func (s *sched) enter(t *ticket) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	t.in = true
 	s.queue[t.class] = append(s.queue[t.class], t)
 	if t.class == Foreground {
 		s.rise()
 	}
 	s.dispatch()
-	s.mu.Unlock()
+}
+
+// acquire waits until the flight of a ticket that was entered may run.
+func (s *sched) acquire(ctx context.Context, t *ticket) error {
 	select {
 	case <-t.started:
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 )
 
 // started says which of the tickets may run.
@@ -22,23 +21,11 @@ func started(ts ...*ticket) string {
 	return s
 }
 
-// enter puts a ticket into the queue without waiting for it.
+// enter puts a new ticket into the queue.
 func enter(s *sched, c Class) *ticket {
 	t := newTicket(c)
-	ended, cancel := context.WithCancel(context.Background())
-	go func() {
-		_ = s.acquire(ended, t)
-		cancel()
-	}()
-	for {
-		s.mu.Lock()
-		in := t.in
-		s.mu.Unlock()
-		if in {
-			return t
-		}
-		time.Sleep(time.Microsecond)
-	}
+	s.enter(t)
+	return t
 }
 
 // Urgent flights start first, each class keeps to its limit, and Background waits
@@ -113,7 +100,7 @@ func TestSchedCancel(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("why")
 	cancel(why)
-	b := newTicket(Background)
+	b := enter(s, Background)
 	if err := s.acquire(ctx, b); !errors.Is(err, why) {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func (s *stream) advance(file uint64, first, last int) {
 	}
 }
 
-// watch learns from a read of a file, which was served, and reads ahead; but not from one that was
+// watch learns from a read of a file, which was served, and reads ahead; but not behind one that was
 // foreseen, for who foresaw it knows what comes after it.
 func (l *Loader) watch(key uint64, off int64, n int, fileEnd int64) {
 	first, last := l.src.ChunkAt(off), l.src.ChunkAt(off+int64(n)-1)
@@ -104,21 +104,18 @@ func (l *Loader) watch(key uint64, off int64, n int, fileEnd int64) {
 	l.mu.Lock()
 	foreseen := has(l.foreseen, first) && has(l.foreseen, last)
 	l.mu.Unlock()
-	if foreseen {
-		return
-	}
 	l.streams.mu.Lock()
 	defer l.streams.mu.Unlock()
 	if fileEnd > off {
-		l.follow(key&^walkKey, key, first, last, fileRun, l.src.ChunkAt(fileEnd-1)+1)
+		l.follow(key&^walkKey, key, first, last, fileRun, l.src.ChunkAt(fileEnd-1)+1, foreseen)
 	}
-	l.follow(walkKey, key, first, last, walkRun, l.src.Chunks())
+	l.follow(walkKey, key, first, last, walkRun, l.src.Chunks(), foreseen)
 }
 
-// follow advances one stream, and sends flights for what its window has new. The window
+// follow advances one stream, and unless the read was foreseen sends flights for what its window has new. The window
 // is as wide as what was read in sequence, and later four times as wide, so what is
 // fetched in vain is in proportion to what was of use. The caller holds l.streams.mu.
-func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
+func (l *Loader) follow(key, file uint64, first, last, minRun, end int, foreseen bool) {
 	s, old := l.streams.find(key, first, last)
 	for _, o := range old {
 		l.drop(o, true)
@@ -126,7 +123,7 @@ func (l *Loader) follow(key, file uint64, first, last, minRun, end int) {
 	s.advance(file, first, last)
 	l.drop(s, false)
 	l.drop(&l.streams.orphans, false)
-	if s.reads < 2 || s.run < minRun || key == walkKey && s.files < walkOf {
+	if foreseen || s.reads < 2 || s.run < minRun || key == walkKey && s.files < walkOf {
 		return
 	}
 	window := s.run
@@ -185,10 +182,11 @@ func (l *Loader) Ahead(ranges ...Range) {
 	if len(missing) == 0 {
 		return
 	}
+	runs := l.runs(missing, foreseenGap)
 	l.streams.mu.Lock()
 	defer l.streams.mu.Unlock()
 	l.drop(&l.streams.orphans, false)
-	for _, r := range l.runs(missing, foreseenGap) {
+	for _, r := range runs {
 		fs := l.send(r.chunks, ReadAhead)
 		l.count.readAhead.Add(int64(len(fs)))
 		l.streams.orphans.flights = append(l.streams.orphans.flights, fs...)

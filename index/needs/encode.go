@@ -14,6 +14,9 @@ const (
 	kindModule = 2
 )
 
+// MaxRecord bounds the record of one file, in bytes.
+const MaxRecord = 320 << 10
+
 // ErrRecord is the error for bytes that are no record.
 var ErrRecord = errors.New("no record of what a file needs")
 
@@ -49,23 +52,25 @@ func appendStrings(b []byte, list []string) []byte {
 	return b
 }
 
-// Decode reads a record. It takes no more memory than a small multiple of b. Errors: ErrRecord.
+// Decode reads a record, which may have no more of anything than Of finds in a file. Errors: ErrRecord.
 func Decode(b []byte) (*Needs, error) {
-	if len(b) == 0 {
+	if len(b) == 0 || len(b) > MaxRecord {
 		return nil, ErrRecord
 	}
 	d := decoder{b: b[1:]}
 	n := &Needs{}
 	switch b[0] {
 	case kindObject:
-		n.Object = &dynlink.Object{Interp: d.string(), Needed: d.strings(), RunPath: d.strings()}
-		for range d.count(2) {
+		n.Object = &dynlink.Object{Interp: d.string(dynlink.MaxName), Needed: d.strings(dynlink.MaxNeeded, dynlink.MaxName),
+			RunPath: d.strings(dynlink.MaxRunPath, dynlink.MaxName)}
+		for range d.count(2, dynlink.MaxReads) {
 			off, size := d.number(), d.number()
 			n.Object.Reads = append(n.Object.Reads, dynlink.Range{Off: off, End: off + size})
 		}
 	case kindModule:
-		for range d.count(3) {
-			n.Imports = append(n.Imports, pyimport.Import{Level: int(min(d.number(), maxLevel)), Name: d.string(), From: d.strings()})
+		for range d.count(3, pyimport.MaxNames) {
+			n.Imports = append(n.Imports, pyimport.Import{Level: int(min(d.number(), maxLevel)), Name: d.string(MaxRecord),
+				From: d.strings(pyimport.MaxNames, MaxRecord)})
 		}
 	default:
 		return nil, ErrRecord
@@ -97,27 +102,27 @@ func (d *decoder) number() int64 {
 	return int64(v)
 }
 
-// count reads how many items follow, each of which has this many bytes at least.
-func (d *decoder) count(least int) int {
+// count reads how many items follow, at most so many, each of which has this many bytes at least.
+func (d *decoder) count(least, most int) int {
 	n := d.number()
-	if n > int64(len(d.b)/least) {
+	if n > int64(min(len(d.b)/least, most)) {
 		d.bad, d.b = true, nil
 		return 0
 	}
 	return int(n)
 }
 
-func (d *decoder) string() string {
-	n := d.count(1)
+func (d *decoder) string(most int) string {
+	n := d.count(1, most)
 	s := string(d.b[:n])
 	d.b = d.b[n:]
 	return s
 }
 
-func (d *decoder) strings() []string {
+func (d *decoder) strings(most, length int) []string {
 	var out []string
-	for range d.count(1) {
-		out = append(out, d.string())
+	for range d.count(1, most) {
+		out = append(out, d.string(length))
 	}
 	return out
 }

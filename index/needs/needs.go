@@ -26,7 +26,7 @@ func May(name string, p []byte) bool {
 
 // Read reads what a file of size bytes needs; nil if that is nothing, or cannot be told. Errors: those of r.
 func Read(name string, r io.ReaderAt, size int64) (*Needs, error) {
-	head := make([]byte, min(size, 64))
+	head := make([]byte, min(size, telling))
 	if err := readFull(r, head); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func module(b []byte) *Needs {
 	return &Needs{Imports: imports}
 }
 
-// Of is Read for a file whose content is b. What it returns may share b's memory.
+// Of is Read for a file whose content is b.
 func Of(name string, b []byte) *Needs {
 	if !May(name, b) {
 		return nil
@@ -93,13 +93,13 @@ func Of(name string, b []byte) *Needs {
 	return module(b)
 }
 
-// cacheDir is where compiled modules lie, beside the texts (PEP 3147).
-const cacheDir = "__pycache__"
+// CacheDir is where compiled modules lie, beside the texts (PEP 3147).
+const CacheDir = "__pycache__"
 
 // Compiled returns of a compiled module's path the path of the text that it was made of.
 func Compiled(name string) (source string, ok bool) {
 	dir, file := path.Split(name)
-	parent, ok := strings.CutSuffix(strings.TrimSuffix(dir, "/"), cacheDir)
+	parent, ok := strings.CutSuffix(strings.TrimSuffix(dir, "/"), CacheDir)
 	if !ok || !strings.HasSuffix(file, ".pyc") || parent != "" && !strings.HasSuffix(parent, "/") {
 		return "", false
 	}

@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/shalefs/shalefs/index/needs"
+	"github.com/shalefs/shalefs/index/needs/dynlink"
 	"github.com/shalefs/shalefs/index/needs/needstest"
 	"github.com/shalefs/shalefs/index/needs/pyimport"
 )
@@ -100,6 +102,57 @@ func TestNothing(t *testing.T) {
 	} {
 		if n := needs.Of(name, b); n != nil {
 			t.Errorf("%s: %+v", name, n)
+		}
+	}
+}
+
+// However a file goes by, the same is known of it.
+func TestSlices(t *testing.T) {
+	b := needstest.Object(2<<20, "/lib/ld.so", "", "libone.so")
+	want := needs.Of("x", b)
+	for _, n := range []int{1, 7, 63, 64, 4096} {
+		var s needs.Sample
+		s.Begin("x", int64(len(b)))
+		for rest := b; len(rest) > 0; rest = rest[min(n, len(rest)):] {
+			s.Write(rest[:min(n, len(rest))])
+		}
+		if got := s.End(); !reflect.DeepEqual(got, want) {
+			t.Errorf("slices of %d: %+v, not %+v", n, got, want)
+		}
+	}
+}
+
+// A module that says one long name again and again, or very many, makes no long record.
+func TestLongRecords(t *testing.T) {
+	long := strings.Repeat("a", 200)
+	var names []string
+	for range 120 {
+		names = append(names, long)
+	}
+	compiled := needstest.Compiled(names...)
+	text := strings.Repeat("from "+strings.Repeat("b", 100_000)+" import c\n", 40)
+	many := "from a import " + strings.Repeat("x, ", 1_000_000) + "x\n"
+	for name, b := range map[string][]byte{"long.pyc": compiled, "long.py": []byte(text), "many.py": []byte(many)} {
+		if n := needs.Of(name, b); n != nil && len(needs.Append(nil, n)) > needs.MaxRecord {
+			t.Errorf("%s: a record of %d bytes", name, len(needs.Append(nil, n)))
+		}
+	}
+}
+
+// A record that has more than a file can is none.
+func TestDecodeBounds(t *testing.T) {
+	many := make([]string, 10_000)
+	for name, n := range map[string]*needs.Needs{
+		"libraries":   {Object: &dynlink.Object{Needed: many}},
+		"directories": {Object: &dynlink.Object{RunPath: many}},
+		"a long name": {Object: &dynlink.Object{Interp: strings.Repeat("a", dynlink.MaxName+1)}},
+		"parts":       {Object: &dynlink.Object{Reads: make([]dynlink.Range, 1000)}},
+		"imports":     {Imports: make([]pyimport.Import, 10_000)},
+		"names":       {Imports: []pyimport.Import{{From: many}}},
+		"bytes":       {Imports: []pyimport.Import{{Name: strings.Repeat("a", needs.MaxRecord)}}},
+	} {
+		if got, err := needs.Decode(needs.Append(nil, n)); !errors.Is(err, needs.ErrRecord) {
+			t.Errorf("%s: %v, %v", name, got != nil, err)
 		}
 	}
 }

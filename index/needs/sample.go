@@ -9,6 +9,9 @@ import (
 // MaxSample is how many bytes of the beginning of a large file are kept while it goes by.
 const MaxSample = 4 << 20
 
+// telling is how many bytes say of what kind a file is.
+const telling = 64
+
 // A Sample takes a file too large to be held as it goes by, and keeps as much of it as says what it
 // needs. The fields are exported for encoding/gob.
 type Sample struct {
@@ -27,14 +30,15 @@ func (s *Sample) Begin(name string, size int64) {
 func (s *Sample) Write(p []byte) {
 	at := s.Pos
 	s.Pos += int64(len(p))
-	if at == 0 && !May(s.Path, p) {
-		s.Size = 0
-	}
 	if s.Size == 0 {
 		return
 	}
 	if n := min(len(p), MaxSample-len(s.Head)); n > 0 {
 		s.Head = append(s.Head, p[:n]...)
+		if len(s.Head) >= telling && len(s.Head)-n < telling && !May(s.Path, s.Head) {
+			s.Size = 0
+			return
+		}
 		if len(s.Head) == MaxSample {
 			if r, ok := dynlink.Dynamic(s.Head, s.Size); ok && r.End > MaxSample && r.End-r.Off <= MaxSample {
 				s.More = dynlink.Range{Off: max(r.Off, MaxSample), End: r.End}

@@ -9,12 +9,18 @@ import (
 	"strings"
 )
 
+// The bounds of what an Object has.
+const (
+	MaxNeeded  = 256
+	MaxName    = 1024 // bytes of a library's name, or of all directories together
+	MaxRunPath = MaxName / 2
+	MaxReads   = maxSegments + 1
+)
+
 // The bounds of what is read of a file.
 const (
 	maxSegments = 128
-	maxDynamic  = 4096 // entries of the dynamic section
-	maxNeeded   = 256
-	maxName     = 1024     // bytes of a library's name, or of a list of directories
+	maxDynamic  = 4096     // entries of the dynamic section
 	maxTables   = 32 << 20 // bytes from the start of the file that are taken for tables
 
 	// What runs before the program does: what initializes the object is at the beginning of its code, and the
@@ -79,7 +85,7 @@ func Read(r io.ReaderAt, size int64) (*Object, error) {
 	for _, s := range segments {
 		switch s.kind {
 		case segInterp:
-			b, err := e.bytes(s.off, min(s.stored, maxName))
+			b, err := e.bytes(s.off, min(s.stored, MaxName))
 			if err != nil {
 				return nil, err
 			}
@@ -218,7 +224,7 @@ func (e *reader) dynamic(o *Object, s segment, segments []segment) (tables int64
 		if tag == tagNull {
 			break
 		}
-		if tag == tagNeeded && len(needed) < maxNeeded {
+		if tag == tagNeeded && len(needed) < MaxNeeded {
 			needed = append(needed, v)
 		} else if tag < numTags {
 			value[tag] = v
@@ -240,7 +246,7 @@ func (e *reader) dynamic(o *Object, s segment, segments []segment) (tables int64
 		if strs+at >= uint64(e.size) {
 			return "", fmt.Errorf("%w: string at %d", ErrFormat, strs+at)
 		}
-		b, err := e.bytes(strs+at, min(maxName, uint64(e.size)-strs-at))
+		b, err := e.bytes(strs+at, min(MaxName, uint64(e.size)-strs-at))
 		if err != nil {
 			return "", err
 		}

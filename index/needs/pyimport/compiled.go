@@ -44,7 +44,7 @@ func dialectOf(p []byte) *dialect {
 }
 
 // Compiled returns what a compiled module imports, in the order of its code. b is the whole
-// file; what is returned shares its memory. Errors: ErrFormat.
+// file. Errors: ErrFormat.
 func Compiled(b []byte) ([]Import, error) {
 	if !IsCompiled(b) || len(b) > MaxSize {
 		return nil, ErrFormat
@@ -66,9 +66,9 @@ type code struct {
 // imports finds the instructions that import. Before each of them two constants are loaded: the
 // level and the names that are wanted from the module.
 func (c *code) imports(d *dialect) []Import {
-	var out []Import
+	var out list
 	var level, from value // the two loaded last
-	arg, names := 0, 0
+	arg := 0
 	for p := c.text; len(p) >= 2; p = p[2:] {
 		op := p[0]
 		arg = arg<<8 | int(p[1])
@@ -82,21 +82,25 @@ func (c *code) imports(d *dialect) []Import {
 			level, from = from, value{kind: number, n: int64(arg)}
 		case op == d.load:
 			if n := at(c.names, arg); n.kind == text && level.kind == number && level.n >= 0 && level.n < maxDepth {
+				size := len(n.s)
+				for _, name := range from.items[:min(len(from.items), MaxNames)] {
+					size += len(name.s)
+				}
+				if !out.fits(1+len(from.items), size) {
+					return out.imports
+				}
 				i := Import{Level: int(level.n), Name: string(n.s)}
 				for _, name := range from.items {
 					if name.kind == text {
 						i.From = append(i.From, string(name.s))
 					}
 				}
-				if names += i.names(); names > maxNames {
-					return out
-				}
-				out = append(out, i)
+				out.imports = append(out.imports, i)
 			}
 		}
 		arg = 0
 	}
-	return out
+	return out.imports
 }
 
 func at(vs []value, i int) value {

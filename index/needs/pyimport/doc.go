@@ -16,12 +16,12 @@ package pyimport
 
 import "errors"
 
-// MaxSize is how many bytes of a module are looked at: longer ones hold data rather
-// than imports.
-const MaxSize = 4 << 20
-
-// maxNames is how many names of modules are taken from one.
-const maxNames = 4096
+// The bounds of a module.
+const (
+	MaxSize  = 4 << 20   // bytes that are looked at: longer ones hold data rather than imports
+	MaxNames = 4096      // that are taken from it
+	maxBytes = 128 << 10 // that these may have
+)
 
 // ErrFormat is the error for what is no compiled module, is of a version of Python that is not known
 // here, or is broken.
@@ -38,5 +38,15 @@ type Import struct {
 	From []string
 }
 
-// names is how many names an import has.
-func (i *Import) names() int { return 1 + len(i.From) }
+// A list is what was found in a module, as far as it is within the bounds.
+type list struct {
+	imports      []Import
+	names, bytes int
+}
+
+// fits counts a statement with so many names of so many bytes; if it returns false, no more is to be taken.
+func (l *list) fits(names, bytes int) bool {
+	l.names += names
+	l.bytes += bytes
+	return l.names <= MaxNames && l.bytes <= maxBytes
+}

@@ -2,6 +2,7 @@ package pyimport_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -179,6 +180,29 @@ func TestMany(t *testing.T) {
 	}
 	if is := pyimport.Source([]byte("import " + strings.Repeat("a, ", 100_000) + "b")); len(is) > 10_000 {
 		t.Errorf("%d imports in a line", len(is))
+	}
+}
+
+// The same of a compiled one, which can name one long name again and again in a few bytes.
+func TestManyCompiled(t *testing.T) {
+	long := func(n int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(n)) }
+	b := append([]byte{0xa7, 0x0d, '\r', '\n'}, make([]byte, 12)...)
+	b = append(append(b, 'c'), make([]byte, 20)...)
+	const n = 50_000
+	b = append(append(b, 's'), long(6*n)...)
+	b = append(b, bytes.Repeat([]byte{100, 0, 100, 1, 108, 0}, n)...)
+	b = append(append(append(b, ')', 2, 'i'), long(0)...), 'N')
+	b = append(append(append(b, ')', 1, 'u'), long(100_000)...), bytes.Repeat([]byte{'a'}, 100_000)...)
+	is, err := pyimport.Compiled(b)
+	if err != nil || len(is) == 0 {
+		t.Fatalf("%d imports, %v", len(is), err)
+	}
+	sum := 0
+	for _, i := range is {
+		sum += len(i.Name)
+	}
+	if sum > 1<<20 {
+		t.Errorf("names of %d bytes", sum)
 	}
 }
 

@@ -12,14 +12,13 @@ func Source(b []byte) []Import {
 	if len(b) > MaxSize {
 		return nil
 	}
-	var out []Import
+	var out list
 	s := scanner{rest: b}
-	names := 0
 	body := -1 // how far the function is indented whose body this is; -1 outside of any
 	for {
 		line, indent, ok := s.line()
 		if !ok {
-			return out
+			return out.imports
 		}
 		if len(line) == 0 || body >= 0 && indent > body {
 			continue
@@ -35,10 +34,14 @@ func Source(b []byte) []Import {
 		case "import", "from", "try", "else", "finally", "if", "with": // the latter with a statement in the same line
 			for _, st := range statements(line) {
 				for _, i := range statement(st) {
-					if names += i.names(); names > maxNames {
-						return out
+					size := len(i.Name)
+					for _, name := range i.From {
+						size += len(name)
 					}
-					out = append(out, i)
+					if !out.fits(1+len(i.From), size) {
+						return out.imports
+					}
+					out.imports = append(out.imports, i)
 				}
 			}
 		}
