@@ -32,6 +32,12 @@
 // layers (package index maps them from disk) and are looked up there, so the layers
 // must stay open as long as the tree is used.
 //
-// Nothing here reads content; Content is the way to it, and FS puts both together as
+// # What is fetched ahead
+//
+// The layers tell what a program, a library or a Python module needs (package index/needs), and the tree tells
+// where that is. So the first read of such a file, from a layer that is far away, asks for all that
+// will be read with it, in one go; see LayerContent.Foresee.
+//
+// Merging reads no content; Content is the way to it, and FS puts both together as
 // an io/fs.FS.
 package fs

@@ -10,7 +10,7 @@ import (
 
 // The sizes of large flights.
 const (
-	foreseenGap  = 256 << 10 // bytes of the blob that are fetched in vain to save a request
+	foreseenGap  = 384 << 10 // bytes of the blob that are fetched in vain to save a request
 	pieceChunks  = 512       // 32 MiB
 	prefetchOnce = 4096      // chunks at a time, sent or waiting to be
 	completeOnce = 2

@@ -21,7 +21,8 @@
 // Readers are recognised by what they read, not by who they are. A reader that goes on
 // where it stopped gets a window that grows with what it has read; the same
 // is looked for over the whole layer, since a walk through a tree reads
-// many files in the order of the tar. Random readers get what they ask for, and a little
+// many files in the order of the tar. What a caller knows will be read he asks for himself (Loader.Ahead,
+// Loader.Prefetch), and then nothing is read ahead behind it. Random readers get what they ask for, and a little
 // more where they come back to the same place.
 //
 // # Priorities

@@ -105,7 +105,7 @@ func encode(layers []*index.Layer) (head, pieces []byte, err error) {
 
 // decode reads a head. The trees alias what it returns first.
 func decode(head []byte, packSize int64) ([]packed, error) {
-	plain, err := unzstd(head, maxTree, nil)
+	plain, err := unzstd(head, maxTree)
 	if err != nil {
 		return nil, fmt.Errorf("head: %w", err)
 	}
@@ -220,17 +220,37 @@ var encoder = sync.OnceValue(func() *zstd.Encoder {
 })
 
 // unzstd decompresses one frame of at most limit bytes.
-func unzstd(b []byte, limit uint64, dst []byte) ([]byte, error) {
+func unzstd(b []byte, limit uint64) ([]byte, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, err
 	}
 	defer dec.Close()
-	out, err := dec.DecodeAll(b, dst)
+	return decompress(dec, b, limit)
+}
+
+// pieceDecoders decompress pieces, of which there are many.
+var pieceDecoders = sync.Pool{New: func() any {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxPiece), zstd.WithDecoderConcurrency(1))
 	if err != nil {
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
-			return nil, fmt.Errorf("%w: over %d bytes", layout.ErrTooLarge, limit)
-		}
+		panic(err) // the options are constant
+	}
+	return dec
+}}
+
+// unzstdPiece decompresses a piece.
+func unzstdPiece(b []byte) ([]byte, error) {
+	dec := pieceDecoders.Get().(*zstd.Decoder)
+	defer pieceDecoders.Put(dec)
+	return decompress(dec, b, maxPiece)
+}
+
+func decompress(dec *zstd.Decoder, b []byte, limit uint64) ([]byte, error) {
+	out, err := dec.DecodeAll(b, nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return nil, fmt.Errorf("%w: over %d bytes", layout.ErrTooLarge, limit)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", lazy.ErrCorrupt, err)
 	}
 	return out, nil

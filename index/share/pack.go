@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	digest "github.com/opencontainers/go-digest"
@@ -111,6 +113,9 @@ type layer struct {
 	hasSums  []atomic.Bool
 	filling  chan struct{} // a lock around fetching
 	fetches  int           // so far; guarded by filling
+
+	mu      sync.Mutex
+	arrival chan struct{} // guarded by mu; closed when the next piece is here
 }
 
 var _ index.Filler = (*layer)(nil)
@@ -126,7 +131,7 @@ func (p *Pack) newLayer(k *packed) (*layer, error) {
 		return nil, err
 	}
 	l := &layer{pack: p, mem: mem, file: k.file, spans: k.spans, fileSums: k.fileSums,
-		hasSpans: make([]atomic.Bool, len(k.spans)), hasSums: make([]atomic.Bool, len(k.fileSums)), filling: make(chan struct{}, 1)}
+		hasSpans: make([]atomic.Bool, len(k.spans)), hasSums: make([]atomic.Bool, len(k.fileSums)), filling: make(chan struct{}, 1), arrival: make(chan struct{})}
 	if l.Layer, err = index.OpenTree(mem, k.tree, l); err == nil {
 		err = l.checkPieces()
 	}
@@ -200,10 +205,12 @@ func (l *layer) FillFileSums(ctx context.Context) error {
 	})
 }
 
-// maxFetch bounds one request, maxGap what is fetched though it is here already.
+// maxFetch bounds one request for what somebody waits for, maxPrefetch one for all that will be of use,
+// maxGap what is fetched though it is here already.
 const (
-	maxFetch = 4 << 20
-	maxGap   = 32 << 10
+	maxFetch    = 4 << 20
+	maxPrefetch = 16 << 20
+	maxGap      = 32 << 10
 )
 
 // A want is a piece that is to be brought.
@@ -216,14 +223,13 @@ type want struct {
 
 // fetch brings the pieces [from, to) of a list that are missing, in few requests.
 func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from, to int, put func(piece, []byte) error) error {
-	for from < to && has[from].Load() {
-		from++
-	}
-	if from == to {
-		return nil
-	}
-	unlock, err := l.lock(ctx)
-	if err != nil {
+	unlock, err := l.lock(ctx, func() bool {
+		for from < to && has[from].Load() {
+			from++
+		}
+		return from == to
+	})
+	if err != nil || unlock == nil {
 		return err
 	}
 	defer unlock()
@@ -232,22 +238,32 @@ func (l *layer) fetch(ctx context.Context, list []piece, has []atomic.Bool, from
 	for i := from; i < to; i++ {
 		wants = append(wants, want{l, list[i], &has[i], put})
 	}
-	return l.pack.bring(ctx, wants)
+	return l.pack.bring(ctx, wants, maxFetch)
 }
 
-// lock waits until nobody else fetches pieces of the layer.
-func (l *layer) lock(ctx context.Context) (unlock func(), err error) {
-	select {
-	case l.filling <- struct{}{}:
-		return func() { <-l.filling }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// lock waits until nobody else fetches pieces of the layer, or until enough is true, of which it asks whenever
+// one came; then there is nothing to unlock.
+func (l *layer) lock(ctx context.Context, enough func() bool) (unlock func(), err error) {
+	for {
+		l.mu.Lock()
+		arrival := l.arrival
+		l.mu.Unlock()
+		if enough() {
+			return nil, nil
+		}
+		select {
+		case l.filling <- struct{}{}:
+			return func() { <-l.filling }, nil
+		case <-arrival:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
-// bring brings those pieces that are missing. They are in the order of the pack, and their layers
-// are locked.
-func (p *Pack) bring(ctx context.Context, wants []want) error {
+// bring brings those pieces that are missing, in requests of at most this many bytes. They are in the order of
+// the pack, and their layers are locked. Each is of use as soon as it is here.
+func (p *Pack) bring(ctx context.Context, wants []want, most int64) error {
 	var missing []want
 	for _, w := range wants {
 		if w.has.Load() {
@@ -263,24 +279,48 @@ func (p *Pack) bring(ctx context.Context, wants []want) error {
 		end := start + missing[0].p.len
 		for n < len(missing) {
 			next := missing[n].p
-			if next.off-end > maxGap || next.off+next.len-start > maxFetch {
+			if next.off-end > maxGap || next.off+next.len-start > most {
 				break
 			}
 			end = next.off + next.len
 			n++
 		}
-		buf := make([]byte, end-start)
-		if err := p.readAt(ctx, buf, start); err != nil {
-			return fmt.Errorf("index of layer %s: %w", missing[0].l.Blob(), err)
-		}
-		for _, w := range missing[:n] {
-			b := buf[w.p.off-start:][:w.p.len]
-			if err := w.take(b); err != nil {
-				return fmt.Errorf("index of layer %s, piece at %d: %w", w.l.Blob(), w.p.off, err)
-			}
-			p.keep(w.p, b)
+		if err := p.stream(ctx, missing[:n], start, end); err != nil {
+			return err
 		}
 		missing = missing[n:]
+	}
+	return nil
+}
+
+// stream brings pieces with one request, for the bytes [start, end) of the pack.
+func (p *Pack) stream(ctx context.Context, wants []want, start, end int64) error {
+	fail := func(w want, err error) error {
+		return fmt.Errorf("index of layer %s, piece at %d: %w", w.l.Blob(), w.p.off, err)
+	}
+	blob, err := p.theBlob(ctx)
+	if err != nil {
+		return fail(wants[0], err)
+	}
+	r, err := blob.Range(ctx, start, end-start)
+	if err != nil {
+		return fail(wants[0], err)
+	}
+	defer func() { _ = r.Close() }()
+	buf := make([]byte, end-start)
+	read := int64(0)
+	for _, w := range wants {
+		at := w.p.off - start
+		if _, err := io.ReadFull(r, buf[read:at+w.p.len]); err != nil {
+			return fail(w, err)
+		}
+		read = at + w.p.len
+		if err := w.take(buf[at:read]); err != nil {
+			return fail(w, err)
+		}
+	}
+	for _, w := range wants { // nobody waits for this
+		p.keep(w.p, buf[w.p.off-start:][:w.p.len])
 	}
 	return nil
 }
@@ -306,7 +346,7 @@ func (w want) take(b []byte) error {
 	if got := blake3.Sum256(b); got != w.p.sum {
 		return fmt.Errorf("%w: blake3 is %x, not %x", lazy.ErrCorrupt, got, w.p.sum)
 	}
-	plain, err := unzstd(b, maxPiece, nil)
+	plain, err := unzstdPiece(b)
 	if err != nil {
 		return err
 	}
@@ -314,6 +354,10 @@ func (w want) take(b []byte) error {
 		return err
 	}
 	w.has.Store(true)
+	w.l.mu.Lock()
+	close(w.l.arrival)
+	w.l.arrival = make(chan struct{})
+	w.l.mu.Unlock()
 	return nil
 }
 
@@ -327,10 +371,10 @@ func (p *Pack) Prefetch(ctx context.Context) error {
 			}
 		}
 	}
-	// In steps, so that a read that waits for a piece gets its turn.
+	// In steps, so that a read that waits for a piece far behind gets its turn.
 	for len(wants) > 0 {
 		n, bytes := 0, int64(0)
-		for n < len(wants) && (n == 0 || bytes+wants[n].p.len <= maxFetch) {
+		for n < len(wants) && (n == 0 || bytes+wants[n].p.len <= maxPrefetch) {
 			bytes += wants[n].p.len
 			n++
 		}
@@ -348,13 +392,13 @@ func (p *Pack) step(ctx context.Context, wants []want) error {
 		if i > 0 && w.l == wants[i-1].l {
 			continue
 		}
-		unlock, err := w.l.lock(ctx) // fetch holds one and waits for no other
+		unlock, err := w.l.lock(ctx, func() bool { return false }) // fetch holds one and waits for no other
 		if err != nil {
 			return err
 		}
 		defer unlock()
 	}
-	return p.bring(ctx, wants)
+	return p.bring(ctx, wants, maxPrefetch)
 }
 
 // Complete fetches all that is missing of all layers, and checks the index files as a
@@ -397,16 +441,7 @@ func (p *Pack) keep(k piece, b []byte) {
 	}
 }
 
-// readAt reads from the pack's blob, which it opens first if need be.
-func (p *Pack) readAt(ctx context.Context, b []byte, off int64) error {
-	blob, err := p.theBlob(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = blob.ReadAt(ctx, b, off)
-	return err
-}
-
+// theBlob opens the pack's blob, if that was not done yet.
 func (p *Pack) theBlob(ctx context.Context) (layout.Blob, error) {
 	select {
 	case p.opened <- struct{}{}:

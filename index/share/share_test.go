@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -29,6 +30,7 @@ type memStore struct {
 	bare      bool // the list of referrers has no annotations
 	requests  int
 	bytes     int64
+	slow      chan struct{} // the second half of a range comes when it is closed; nil is at once
 }
 
 var (
@@ -88,6 +90,12 @@ func (s *memStore) PushReferrer(_ context.Context, d ocispec.Descriptor, m []byt
 	return nil
 }
 
+func (s *memStore) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
 type memBlob struct {
 	s *memStore
 	d ocispec.Descriptor
@@ -103,7 +111,27 @@ func (b *memBlob) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 }
 
 func (b *memBlob) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(b.s.blobs[b.d.Digest][off : off+n])), nil
+	b.s.count(int(n))
+	c, ok := b.s.blobs[b.d.Digest]
+	if !ok {
+		return nil, layout.ErrUnavailable
+	}
+	r := io.Reader(bytes.NewReader(c[min(off, int64(len(c))):min(off+n, int64(len(c)))]))
+	if b.s.slow != nil {
+		r = io.MultiReader(io.LimitReader(r, n/2), slowReader{r, b.s.slow})
+	}
+	return io.NopCloser(r), nil
+}
+
+// A slowReader waits before the first read.
+type slowReader struct {
+	r    io.Reader
+	wait chan struct{}
+}
+
+func (r slowReader) Read(p []byte) (int, error) {
+	<-r.wait
+	return r.r.Read(p)
 }
 func (b *memBlob) Size() int64           { return b.d.Size }
 func (b *memBlob) Digest() digest.Digest { return b.d.Digest }
@@ -346,6 +374,39 @@ func TestPrefetch(t *testing.T) {
 	}
 }
 
+// TestPieceByPiece: who waits for a piece gets it while others of the same request are still on their way.
+func TestPieceByPiece(t *testing.T) {
+	s, image, _, layers, _ := sample(t)
+	p := discover(t, s, image, Options{})
+	first, _ := p.Layer(layers[0].Blob())
+	last, _ := p.Layer(layers[2].Blob())
+	s.slow = make(chan struct{})
+	s.requests = 0
+	done := make(chan error)
+	go func() { done <- p.Prefetch(t.Context()) }()
+	for s.asked() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := first.Prepare(t.Context(), 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := last.Prepare(ctx, last.Spans()-1, last.Spans()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("what did not come is here: %v", err)
+	}
+	close(s.slow)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := last.Prepare(t.Context(), last.Spans()-1, last.Spans()); err != nil {
+		t.Error(err)
+	}
+	if n := s.asked(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // TestByLayer: a pack of the first version, whose pieces lie layer by layer, is read.
 func TestByLayer(t *testing.T) {
 	_, _, _, layers, _ := sample(t)
@@ -367,7 +428,7 @@ func TestByLayer(t *testing.T) {
 	if bytes.Equal(sorted, pieces) {
 		t.Fatal("both versions have the same order")
 	}
-	plain, err := unzstd(head, maxTree, nil)
+	plain, err := unzstd(head, maxTree)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -480,7 +541,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	plain, err := unzstd(head, maxTree, nil)
+	plain, err := unzstd(head, maxTree)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -16,8 +16,12 @@ func (img *Image) startPieces() {
 		return
 	}
 	ctx := img.ctx
-	if img.pack != nil {
+	img.pieces = make(chan struct{})
+	if img.pack == nil {
+		close(img.pieces)
+	} else {
 		img.background.Go(func() {
+			defer close(img.pieces)
 			if err := img.pack.Prefetch(ctx); err != nil && ctx.Err() == nil {
 				img.logger.Info("the pushed indexes are fetched piece by piece", "err", err)
 			}
@@ -83,6 +87,7 @@ func (img *Image) replay(ctx context.Context) {
 	if p == nil {
 		return
 	}
+	<-img.pieces // nothing is decoded without them, so they are not to share the line
 	for _, l := range img.Each() {
 		img.background.Go(func() {
 			if err := l.Loader.Prefetch(ctx, p.chunks(l)); err != nil && ctx.Err() == nil {

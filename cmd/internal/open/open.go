@@ -34,6 +34,7 @@ type Image struct {
 	ctx        context.Context // of what goes on in the background
 	stop       context.CancelFunc
 	profile    chan *Profile // the one to replay, once; nil if there is none
+	pieces     chan struct{} // closed when the pushed indexes are here, as far as content needs them, or do not come
 
 	onRefuted atomic.Pointer[func()]
 }
