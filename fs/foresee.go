@@ -105,7 +105,7 @@ func (f *foresight) begun(ino Ino, layer int) (done bool) {
 	}
 	what, known := f.told(ino)
 	if what != nil && f.counts(ino) {
-		f.chase(f.follow([]Ino{ino}))
+		f.begin(ino)
 	}
 	return known
 }
@@ -113,9 +113,12 @@ func (f *foresight) begun(ino Ino, layer int) (done bool) {
 // read is told that p was read from the beginning of a file of which the layers tell nothing.
 func (f *foresight) read(ino Ino, p []byte) {
 	if needs.May(f.c.tree.name(ino), p) && f.counts(ino) {
-		f.chase(f.follow([]Ino{ino}))
+		f.begin(ino)
 	}
 }
+
+// begin asks for a file and for all that it leads to.
+func (f *foresight) begin(ino Ino) { f.chase(f.follow([]Ino{ino})) }
 
 func (f *foresight) far(layer int) bool {
 	r, ok := f.c.readers[layer].(aheadReader)
@@ -327,12 +330,13 @@ func (f *foresight) ahead(parts []part) {
 		if n <= 0 || n > maxForeseeTo {
 			continue
 		}
-		if room -= max(n, minPart); room < 0 {
+		if max(n, minPart) > room {
 			f.mu.Lock()
 			delete(f.seen, p.ino)
 			f.mu.Unlock()
 			continue
 		}
+		room -= max(n, minPart)
 		ranges[ext.Layer] = append(ranges[ext.Layer], lazy.Range{Off: ext.Off + p.r.Off, End: ext.Off + end})
 	}
 	for layer, rs := range ranges {
