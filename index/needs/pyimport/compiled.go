@@ -49,7 +49,7 @@ func Compiled(b []byte) ([]Import, error) {
 	if !IsCompiled(b) || len(b) > MaxSize {
 		return nil, ErrFormat
 	}
-	m := &unmarshaller{d: dialectOf(b), b: b[headSize:]}
+	m := &unmarshaller{d: dialectOf(b), b: b[headSize:], refs: make([]value, 0, len(b)/64)}
 	m.value(0)
 	if m.bad || m.module == nil {
 		return nil, fmt.Errorf("%w: wrong at byte %d", ErrFormat, len(b)-len(m.b))
@@ -239,7 +239,7 @@ func (m *unmarshaller) items(n int64, depth int) value {
 		m.bad = true
 		return value{}
 	}
-	v := value{kind: tuple}
+	v := value{kind: tuple, items: make([]value, 0, min(n, 256))}
 	for range n {
 		if m.bad {
 			break

@@ -134,6 +134,16 @@ type scanner struct{ rest []byte }
 // maxWords is how many words of a line are kept.
 const maxWords = 4096
 
+// opens says whether a line that begins with this word may hold an import, or the head of a function. Of other lines
+// only the first word is of interest.
+func opens(word string) bool {
+	switch word {
+	case "def", "async", "import", "from", "try", "else", "finally", "if", "with":
+		return true
+	}
+	return false
+}
+
 // line returns the words of the next logical line, without comments and strings, and by how much the line
 // is indented. Everything that is neither name nor number is a word of one byte.
 func (s *scanner) line() (words []string, indent int, ok bool) {
@@ -187,7 +197,7 @@ indenting:
 				n++
 			}
 		}
-		if c > ' ' && len(words) < maxWords {
+		if c > ' ' && (len(words) == 0 || len(words) < maxWords && opens(words[0])) {
 			words = append(words, string(s.rest[:n]))
 		}
 		s.rest = s.rest[n:]
